@@ -1,0 +1,15 @@
+"""The one place that says what a reader may see. Every page, search, feed and API query starts here."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from pier_site.accounts.models import Project, User
+
+
+def projects_of(user: User | AnonymousUser) -> QuerySet[Project]:
+    """The projects whose jobs `user` may see: all for an active superuser, else those they are a member of."""
+    if not user.is_authenticated or not user.is_active:
+        return Project.objects.none()
+    if user.is_superuser:
+        return Project.objects.all()
+    return Project.objects.filter(membership__user=user)

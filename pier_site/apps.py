@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class PierSiteConfig(AppConfig):
+    name = "pier_site"
