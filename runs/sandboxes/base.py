@@ -1,0 +1,131 @@
+"""What every sandbox can do: start, exec, upload, download, end its processes, stop. Its errors never blame agents."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from runs.formats.network import NetworkPolicy
+from runs.sandboxes.extraction import Extraction, ExtractionLimits
+
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, bytes], None]
+
+# Where every sandbox keeps what passes between it and the runner.
+AGENT_LOGS = "/logs/agent"
+VERIFIER_LOGS = "/logs/verifier"
+ARTIFACTS = "/logs/artifacts"
+LOG_FOLDERS = (AGENT_LOGS, VERIFIER_LOGS, ARTIFACTS)
+TESTS = "/tests"
+SOLUTION = "/solution"
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """Limits of a sandbox; None leaves the engine's own default."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    gpus: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """Where a sandbox's file system comes from: a ready image, or a Dockerfile in its build context."""
+
+    reference: str | None = None
+    context: Path | None = None
+    force_build: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """All that is needed to start a sandbox. `name` is unique to one execution of one trial."""
+
+    name: str
+    image: Image
+    network: NetworkPolicy
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str | None = None
+    resources: Resources = Resources()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecResult:
+    """How a command ended; its output went to the caller's `on_output` while it ran."""
+
+    exit_code: int
+
+
+class Sandbox(ABC):
+    """An isolated place for one trial. Every method may raise SandboxFailed; exec also ends with the caller's timeout.
+
+    When the task that awaits `exec` is cancelled (a timeout of the phase included), every process that the command
+    started and that still carries its mark is killed before the cancellation goes on.
+    """
+
+    kind: str
+    """The name of the sandbox in job files and pages: docker, modal, host."""
+
+    spec: SandboxSpec
+
+    @abstractmethod
+    async def start(self, *, log: OnOutput) -> None:
+        """Resolve or build the image and start; then LOG_FOLDERS exist and anybody may write there.
+
+        Build output goes to `log`.
+        """
+
+    @abstractmethod
+    async def exec(
+        self,
+        command: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        cwd: str | None = None,
+        stdin: bytes = b"",
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        """Run `command` with bash (sh where there is none), streaming stdout and stderr apart, and wait for its end.
+
+        `env` goes to this process only and is never put into an argv. `cwd` defaults to the spec's workdir,
+        then to the image's.
+        """
+
+    @abstractmethod
+    async def upload(self, source: Path, target: str) -> None:
+        """Put a file or a directory's contents at the absolute path `target`, making parents, owned by root."""
+
+    @abstractmethod
+    async def download(
+        self, source: str, target: Path, *, limits: ExtractionLimits | None = None, exclude: Sequence[str] = ()
+    ) -> Extraction:
+        """Copy a file or a directory's contents from the absolute path `source` to `target`.
+
+        `exclude` are patterns as tar's --exclude takes them. Raises SourceMissing when `source` does not exist.
+        Members that could harm the reader's file system are refused and listed in the answer.
+        """
+
+    @abstractmethod
+    async def set_network(self, policy: NetworkPolicy) -> None:
+        """Change what the sandbox may reach from now on. Raises SandboxFailed if the policy cannot be enforced."""
+
+    @abstractmethod
+    async def end_processes(self) -> None:
+        """Kill every process that was started in the sandbox, daemons and double forks included. Files stay."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Remove the sandbox and all that it holds. Safe to call twice, and after a failed start."""
+
+
+def first_bytes(kept: bytearray, limit: int = 4000) -> OnOutput:
+    """Keeps the beginning of a command's output, for a log line."""
+
+    def keep(_: Stream, data: bytes) -> None:
+        kept.extend(data[: max(0, limit - len(kept))])
+
+    return keep

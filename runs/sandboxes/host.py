@@ -1,0 +1,215 @@
+"""No isolation: commands run on this machine, in a view of its files where /app, /logs, /tests… are a temp folder's.
+
+For developing tasks and for fast tests. The view is a private mount namespace (Linux only); the Dockerfile is not run:
+the other files of the environment folder are copied to the working directory.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from runs.errors import InputInvalid, SandboxFailed
+from runs.formats.network import NetworkPolicy
+from runs.sandboxes.archive import archive_of
+from runs.sandboxes.base import LOG_FOLDERS, SOLUTION, TESTS, ExecResult, OnOutput, Sandbox, SandboxSpec, Stream
+from runs.sandboxes.extraction import Extraction, ExtractionLimits, SourceMissing, extract
+
+DEFAULT_WORKDIR = "/app"
+READ_BYTES = 64 * 1024
+# Every process of the sandbox carries the first; those of one exec also the second.
+SANDBOX_MARK = "PIER_SANDBOX"
+EXEC_MARK = "PIER_EXEC"
+
+# $0 the sandbox's folder, $1 the working directory, $2 the command. The mounts die with the process's namespace.
+VIEW = r"""
+set -e
+view="$0/view"; own="$0/files"
+mount -t tmpfs -o mode=755 pier-site "$view"
+for path in /*; do
+  name="${path#/}"
+  if [ -e "$own/$name" ]; then continue
+  elif [ -L "$path" ]; then ln -s "$(readlink "$path")" "$view/$name"
+  elif [ -d "$path" ]; then mkdir "$view/$name"; mount --rbind "$path" "$view/$name"
+  fi
+done
+for path in "$own"/*; do
+  name="${path##*/}"; mkdir -p "$view/$name"; mount --bind "$path" "$view/$name"
+done
+exec chroot "$view" /bin/sh -c '
+  cd "$0" && if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; else exec sh -c "$1"; fi
+' "$1" "$2"
+"""
+
+
+def check_host_support() -> None:
+    """Raise InputInvalid where the host sandbox cannot work."""
+    if sys.platform != "linux" or not shutil.which("unshare"):
+        raise InputInvalid("the host sandbox needs Linux and `unshare` (package util-linux): use `-e docker` here")
+
+
+class HostSandbox(Sandbox):
+    """A folder of this machine dressed as a sandbox. It protects from nothing; users and limits are not applied."""
+
+    kind = "host"
+
+    def __init__(self, spec: SandboxSpec) -> None:
+        self.spec = spec
+        self.mark = secrets.token_hex(8)
+        self._root: Path | None = None
+
+    @property
+    def root(self) -> Path:
+        """The folder with the sandbox's own top-level directories. Raises SandboxFailed before start and after stop."""
+        if self._root is None:
+            raise SandboxFailed(f"the sandbox {self.spec.name} is not running")
+        return self._root
+
+    async def start(self, *, log: OnOutput) -> None:
+        """Make the folders and copy the environment's files to the working directory."""
+        check_host_support()
+        self._root = Path(tempfile.mkdtemp(prefix="pier-host-"))
+        (self._root / "view").mkdir()
+        workdir = self._inside(self.spec.workdir or DEFAULT_WORKDIR)
+        for directory in (workdir, *map(self._inside, (*LOG_FOLDERS, TESTS, SOLUTION))):
+            directory.mkdir(parents=True)
+        context = self.spec.image.context
+        log("stdout", b"No isolation: commands run on this machine; the Dockerfile is not run.\n")
+        if context and context.is_dir():
+            ignored = shutil.ignore_patterns("Dockerfile", "docker-compose.y*ml", ".dockerignore")
+            shutil.copytree(context, workdir, dirs_exist_ok=True, ignore=ignored, symlinks=True)
+
+    def _inside(self, path: str) -> Path:
+        """Where an absolute path of the sandbox lies on this machine; only the sandbox's own folders have a place."""
+        parts = PurePosixPath(path).parts
+        if len(parts) < 2 or parts[0] != "/" or ".." in parts:
+            raise SandboxFailed(f"{path} is not an absolute path below a folder of the host sandbox")
+        if not (self.root / "files" / parts[1]).exists() and Path("/", parts[1]).exists():
+            raise SandboxFailed(f"/{parts[1]} belongs to this machine: the host sandbox does not write there")
+        return self.root.joinpath("files", *parts[1:])
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        cwd: str | None = None,
+        stdin: bytes = b"",
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        """Run a command in a process group of its own. `user` is not applied."""
+        mark = secrets.token_hex(8)
+        namespaces = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
+        process = await asyncio.create_subprocess_exec(
+            "unshare", *namespaces, "--", "/bin/sh", "-c", VIEW,
+            str(self.root), cwd or self.spec.workdir or DEFAULT_WORKDIR, command,
+            env={**_base_environment(), **self.spec.env, **(env or {}), SANDBOX_MARK: self.mark, EXEC_MARK: mark},
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_feed(process.stdin, stdin))
+                group.create_task(_read(process.stdout, "stdout", on_output, process))
+                group.create_task(_read(process.stderr, "stderr", on_output, process))
+        except asyncio.CancelledError:
+            kill_marked(f"{EXEC_MARK}={mark}")
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise
+        return ExecResult(await process.wait())
+
+    async def upload(self, source: Path, target: str) -> None:
+        """Copy, through the same kind of archive as the other sandboxes."""
+        self._inside(target)
+        with archive_of(source, target) as archive, tarfile.open(fileobj=archive) as tar:
+            tar.extractall(self.root / "files", filter="tar")
+
+    async def download(
+        self, source: str, target: Path, *, limits: ExtractionLimits | None = None, exclude: Sequence[str] = ()
+    ) -> Extraction:
+        """Copy out through the one extractor."""
+        path = self._inside(source)
+        if not path.exists():
+            raise SourceMissing(f"{source} does not exist in the sandbox")
+        with archive_of(path, path.name) as archive:
+            return extract(_chunks(archive), target, limits=limits, exclude=exclude)
+
+    async def set_network(self, policy: NetworkPolicy) -> None:
+        """Nothing is enforced: the network of the machine is the network of the sandbox."""
+
+    async def end_processes(self) -> None:
+        """Kill what carries the sandbox's mark."""
+        kill_marked(f"{SANDBOX_MARK}={self.mark}")
+
+    async def stop(self) -> None:
+        """Kill what is left and remove the folder."""
+        if self._root is not None:
+            kill_marked(f"{SANDBOX_MARK}={self.mark}")
+            shutil.rmtree(self._root, ignore_errors=True)
+            self._root = None
+
+
+def _base_environment() -> dict[str, str]:
+    """What a program needs to run; nothing else of the runner's environment, which may hold keys."""
+    return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ} | {
+        "HOME": "/tmp",  # noqa: S108 - a folder that exists in every view
+    }
+
+
+def kill_marked(mark: str) -> None:
+    """Kill all processes whose environment holds `mark`, until none is left."""
+    needle = mark.encode()
+    found = True
+    while found:
+        found = False
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if needle in path.read_bytes().split(b"\0"):
+                    found = True
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+async def _feed(writer: asyncio.StreamWriter | None, data: bytes) -> None:
+    if writer is None:
+        return
+    with suppress(BrokenPipeError, ConnectionResetError):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def _read(
+    reader: asyncio.StreamReader | None, stream: Stream, on_output: OnOutput | None, process: asyncio.subprocess.Process
+) -> None:
+    """Pass output on until the pipe closes, or until the process has ended and a daemon only keeps the pipe open."""
+    if reader is None:
+        return
+    ended = asyncio.ensure_future(process.wait())
+    while True:
+        data = asyncio.ensure_future(reader.read(READ_BYTES))
+        done, _ = await asyncio.wait({data, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if data not in done:
+            await asyncio.wait({data}, timeout=1.0)
+            if not data.done():
+                data.cancel()
+                return
+        if not (chunk := data.result()):
+            ended.cancel()
+            return
+        if on_output:
+            on_output(stream, chunk)
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(READ_BYTES):
+        yield chunk

@@ -1,0 +1,3 @@
+"""The version of Pier Site, as pyproject.toml says."""
+
+VERSION = "0.1.0"
