@@ -1,0 +1,113 @@
+"""Trajectory and Step rows of a trial, replaced as a whole; what its steps come to where result.json doesn't say."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+
+from runs.indexing.columns import MAX_POSITIVE_INTEGER, MAX_TOKENS
+from runs.indexing.documents import Document, DocumentFinder
+from runs.indexing.problems import Problem
+from runs.indexing.reader import Reader
+from runs.models import Step, Trajectory, Trial
+
+STEP_BATCH = 1000
+# Where kept rows wait while others take their places: positions are unique within a trial.
+ASIDE = 1_000_000
+ROW_FIELDS = [
+    field.attname
+    for field in Trajectory._meta.concrete_fields
+    if field.attname not in ("id", "trial_id", "path", "fragment")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTrajectories:
+    """The documents of one trial in reading order, unsaved."""
+
+    documents: list[Document]
+
+    def missing_in(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Step counts, and those of the trial's token and cost columns that its result left null."""
+        own = [step for document in self.documents for step in document.steps if not step.is_copied_context]
+        main = [document.totals for document in self.documents if document.is_main]
+        sums = {
+            "n_input_tokens": _sum(MAX_TOKENS, (total.prompt_tokens for total in main)),
+            "n_cache_tokens": _sum(MAX_TOKENS, (total.cached_tokens for total in main)),
+            "n_output_tokens": _sum(MAX_TOKENS, (total.completion_tokens for total in main)),
+            "cost_usd": _sum(MAX_TOKENS, (total.cost_usd for total in main)),
+            "peak_context_tokens": max((total.peak_context_tokens or 0 for total in main), default=0) or None,
+            "summarization_count": _sum(MAX_POSITIVE_INTEGER, (total.summarization_count for total in main)),
+        }
+        n_agent_steps = sum(step.source == Step.Source.AGENT for step in own)
+        return {
+            **{name: figure for name, figure in sums.items() if columns.get(name) is None},
+            "n_steps": len(own),
+            "n_agent_steps": n_agent_steps if own else columns.get("n_agent_steps", 0),
+        }
+
+
+def index_trajectories(trial: Trial, directory: Path) -> list[Problem]:
+    """Replace the trial's trajectories and steps by what its directory holds, and bring its totals up to date.
+
+    Tokens and cost that the trial has are kept. Returns what was passed over. Everything is read and compressed
+    first; then one transaction.
+    """
+    reader = Reader(directory)
+    found = read_trajectories(reader)
+    columns = found.missing_in({field.attname: getattr(trial, field.attname) for field in Trial._meta.concrete_fields})
+    with transaction.atomic():
+        write_trajectories(trial, found)
+        Trial.objects.filter(pk=trial.pk).update(**columns)
+    for name, value in columns.items():
+        setattr(trial, name, value)
+    return reader.problems
+
+
+def read_trajectories(reader: Reader) -> TrialTrajectories:
+    """All trajectory documents below the reader's trial directory, as unsaved rows."""
+    return TrialTrajectories(DocumentFinder(reader).find())
+
+
+def write_trajectories(trial: Trial, found: TrialTrajectories) -> None:
+    """Replace the trial's Trajectory and Step rows in one transaction.
+
+    A document that was there before keeps its row and id; its steps are written anew.
+    """
+    documents = found.documents
+    with transaction.atomic():
+        kept = _clear(trial, {(document.row.path, document.row.fragment) for document in documents})
+        for position, document in enumerate(documents):
+            row = document.row
+            row.trial, row.position = trial, position
+            row.parent = document.parent.row if document.parent else None
+            row.pk = kept.get((row.path, row.fragment))
+            row.save(force_insert=row.pk is None, update_fields=ROW_FIELDS if row.pk else None)
+            for step in document.steps:
+                step.trajectory, step.trial = row, trial
+            Step.objects.bulk_create(document.steps, batch_size=STEP_BATCH)
+
+
+def _clear(trial: Trial, documents: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """Remove steps and rows that are no more; returns the ids of the rows that stay, moved out of the way."""
+    rows = {(row.path, row.fragment): row.pk for row in trial.trajectories.only("pk", "path", "fragment")}
+    if not rows:
+        return {}
+    kept = {key: pk for key, pk in rows.items() if key in documents}
+    Step.objects.filter(trial=trial).delete()
+    stays = Trajectory.objects.filter(pk__in=kept.values())
+    stays.update(position=F("position") + ASIDE, parent=None)
+    Trajectory.objects.filter(trial=trial).exclude(pk__in=kept.values()).delete()
+    return kept
+
+
+def _sum[N: (int, float)](limit: int, figures: Iterable[N | None]) -> N | None:
+    """The sum of what is known, None if nothing is, and None for a sum that no trial can have come to."""
+    known = [figure for figure in figures if figure is not None]
+    if not known:
+        return None
+    total = sum(known[1:], start=known[0])
+    return total if total <= limit else None

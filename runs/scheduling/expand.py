@@ -1,0 +1,131 @@
+"""A job configuration expanded into trials: which tasks, by which agents, how often, in Pier's order."""
+
+import random
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from uuid import UUID
+
+from runs.agents.registry import create_agent
+from runs.errors import InputInvalid, JobInvalid, TaskInvalid
+from runs.formats.job import DEFAULT_AGENT, DatasetConfig, JobConfig, TaskSource, TrialConfig
+from runs.formats.task_directory import find_tasks, is_task_directory, load_task
+from runs.trial.plan import TrialPlan, new_trial_name
+
+EXAMPLES_SHOWN = 5
+
+
+def expand(config: JobConfig, job_directory: Path, job_id: UUID) -> list[TrialPlan]:
+    """All trials of a job: for each attempt, for each task, for each agent (innermost), explicit tasks first.
+
+    A task that cannot be loaded is planned too, and becomes a failed trial, unless nothing at all can be loaded. Raises
+    InputInvalid for missing paths, empty selections and agents that don't exist.
+    """
+    for agent in config.agents:
+        create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
+    tasks = [*_explicit(config), *(task for dataset in config.datasets for task in select_tasks(dataset))]
+    if not tasks:
+        raise JobInvalid("the job names no task: give -p TASK_OR_DATASET, or tasks or datasets in the job file")
+    _refuse_if_none_loads(tasks, verification=not config.verifier.disable)
+    return [
+        TrialPlan(
+            config=TrialConfig(
+                task=task,
+                trial_name=new_trial_name(task.path),
+                trials_dir=job_directory,
+                timeout_multiplier=config.timeout_multiplier,
+                agent_timeout_multiplier=config.agent_timeout_multiplier,
+                verifier_timeout_multiplier=config.verifier_timeout_multiplier,
+                agent_setup_timeout_multiplier=config.agent_setup_timeout_multiplier,
+                environment_build_timeout_multiplier=config.environment_build_timeout_multiplier,
+                agent=agent,
+                environment=config.environment,
+                verifier=config.verifier,
+                artifacts=config.artifacts,
+                job_id=job_id,
+            ),
+            attempt=attempt,
+        )
+        for attempt in range(1, config.n_attempts + 1)
+        for task in tasks
+        for agent in config.agents
+    ]
+
+
+def source_of(path: Path) -> tuple[list[TaskSource], list[DatasetConfig]]:
+    """What `-p PATH` means: one task, or else a folder of tasks."""
+    if not path.exists():
+        raise InputInvalid(f"{path}: there is no such file or directory")
+    if is_task_directory(path):
+        return [TaskSource(path=path)], []
+    return [], [DatasetConfig(path=path)]
+
+
+def select_tasks(dataset: DatasetConfig) -> list[TaskSource]:
+    """The tasks of a dataset: sorted, filtered by the name patterns, shuffled if there is a seed, cut to `n_tasks`.
+
+    Sorting first makes the same seed give the same subset on every file system, and the same one as Harbor's.
+    """
+    directory = dataset.path.resolve()
+    paths = find_tasks(directory)
+    if dataset.task_names:
+        names = [path.name for path in paths]
+        paths = [path for path in paths if any(fnmatch(path.name, pattern) for pattern in dataset.task_names)]
+        if not paths:
+            raise InputInvalid(
+                f"no task of {dataset.path} matches {', '.join(dataset.task_names)}; "
+                f"there are {', '.join(names[:EXAMPLES_SHOWN])}{'…' if len(names) > EXAMPLES_SHOWN else ''}"
+            )
+    for pattern in dataset.exclude_task_names or ():
+        paths = [path for path in paths if not fnmatch(path.name, pattern)]
+    if dataset.sample_seed is not None:
+        random.Random(dataset.sample_seed).shuffle(paths)  # noqa: S311 - a reproducible sample, no secret
+    return [TaskSource(path=path, source=directory.name) for path in paths[: dataset.n_tasks]]
+
+
+def _explicit(config: JobConfig) -> list[TaskSource]:
+    for task in config.tasks:
+        if not task.path.exists():
+            raise InputInvalid(f"{task.path}: there is no such task directory")
+    return [task.model_copy(update={"path": task.path.resolve()}) for task in config.tasks]
+
+
+def _refuse_if_none_loads(tasks: Sequence[TaskSource], *, verification: bool) -> None:
+    """Raise the first task's error when there is no task that could run."""
+    first: TaskInvalid | None = None
+    for task in tasks:
+        try:
+            load_task(task.path, verification=verification)
+        except TaskInvalid as error:
+            first = first or error
+        else:
+            return
+    if first:
+        raise first
+
+
+def refuse_unsupported(config: JobConfig) -> None:
+    """Raise JobInvalid for settings that are understood but not honoured here: nothing is silently ignored."""
+    environment = config.environment
+    asked = {
+        "retry.max_retries": config.retry.max_retries,
+        "install_only": config.install_only,
+        "extra_instructions": config.extra_instructions,
+        "extra_instruction_paths": config.extra_instruction_paths,
+        "environment.import_path": environment.import_path,
+        "environment.mounts": environment.mounts,
+        "environment.kwargs": environment.kwargs,
+        "environment.extra_allowed_hosts": environment.extra_allowed_hosts,
+        "environment.delete = false": not environment.delete,
+        "verifier.extra_allowed_hosts": config.verifier.extra_allowed_hosts,
+    }
+    for agent in config.agents:
+        asked |= {
+            "agents[].import_path": asked.get("agents[].import_path") or agent.import_path,
+            "agents[].skills": asked.get("agents[].skills") or agent.skills,
+            "agents[].mcp_servers": asked.get("agents[].mcp_servers") or agent.mcp_servers,
+            "agents[].extra_allowed_hosts": asked.get("agents[].extra_allowed_hosts") or agent.extra_allowed_hosts,
+        }
+    refused = [name for name, value in asked.items() if value]
+    if refused:
+        raise JobInvalid(f"this version cannot honour {', '.join(refused)}: take it out of the job to run without it")

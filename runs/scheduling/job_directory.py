@@ -1,0 +1,82 @@
+"""The job's own files: its directory with a free name, config.json, result.json as trials end, job.log."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+from runs.errors import InputInvalid
+from runs.files import write_atomically
+from runs.formats.job import JobConfig, dump_config
+from runs.formats.result import JobResult, TrialResult, dump_json, job_stats
+from runs.trial.record import now
+
+# result.json of a job is for readers of files; while trials end in quick succession it is not written for each.
+WRITE_INTERVAL_SEC = 1.0
+
+
+def claim_directory(config: JobConfig) -> JobConfig:
+    """Make the job's directory and return the job under the name it got: a name that is taken gets the time appended.
+
+    Raises InputInvalid where no directory can be made.
+    """
+    try:
+        config.jobs_dir.mkdir(parents=True, exist_ok=True)
+        for name in (config.job_name, f"{config.job_name}__{datetime.now().astimezone():%Y-%m-%d__%H-%M-%S-%f}"):
+            try:
+                (config.jobs_dir / name).mkdir()
+            except FileExistsError:
+                continue
+            return config.model_copy(update={"job_name": name, "jobs_dir": config.jobs_dir.resolve()})
+    except OSError as error:
+        raise InputInvalid(f"{config.path}: the job directory cannot be made ({error.strerror})") from error
+    raise InputInvalid(f"{config.path}: a job of this name was started at this very moment")
+
+
+class JobDirectory:
+    """Writes the job's files while its trials run."""
+
+    def __init__(self, config: JobConfig, job_id: UUID, n_trials: int) -> None:
+        self.path: Path = config.path
+        self.result = JobResult(id=job_id, started_at=now(), updated_at=now(), n_total_trials=n_trials)
+        self._config = config
+        self._results: list[TrialResult] = []
+        self._written = 0.0
+        write_atomically(self.path / "config.json", dump_config(config))
+        self.write(n_running=0, finished=False)
+
+    def add(self, result: TrialResult) -> None:
+        """Take a trial's result into the statistics; its configuration, the bulk of it, is not kept."""
+        self._results.append(result.model_copy(update={"config": {}}))
+        reward = result.rewards.get("reward") if result.rewards else None
+        outcome = f"reward {reward}" if reward is not None else f"rewards {result.rewards}"
+        failure = f", {result.exception_info.exception_type}" if result.exception_info else ""
+        self.log(f"{result.trial_name}: {outcome}{failure}")
+
+    def log(self, message: str) -> None:
+        """Add a line to job.log."""
+        with (self.path / "job.log").open("a", encoding="utf-8", errors="replace") as file:
+            file.write(f"{now():%Y-%m-%dT%H:%M:%SZ} {message}\n")
+
+    def write(self, *, n_running: int, finished: bool) -> None:
+        """Write result.json; skipped when it was written a moment ago, except at the end."""
+        if not finished and time.monotonic() - self._written < WRITE_INTERVAL_SEC:
+            return
+        self._written = time.monotonic()
+        result = self.result
+        result.updated_at = now()
+        if finished:
+            result.finished_at = result.updated_at
+        result.stats = job_stats(
+            self._results,
+            metrics=self._config.metrics,
+            n_running=n_running,
+            n_pending=result.n_total_trials - len(self._results) - n_running,
+        )
+        write_atomically(self.path / "result.json", dump_json(result))
+
+    @property
+    def results(self) -> Sequence[TrialResult]:
+        """The results so far, without their configurations."""
+        return self._results

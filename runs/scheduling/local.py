@@ -1,0 +1,182 @@
+"""Running a job's trials in this process: a few at a time, each its own affair, cancelled together."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+from uuid import UUID, uuid4
+
+from asgiref.sync import sync_to_async
+
+from pier_site.accounts.models import Project
+from runs.errors import ExecutionSuperseded
+from runs.formats.job import JobConfig
+from runs.formats.result import CANCELLED, TrialResult
+from runs.indexing.job import refresh_counters
+from runs.models import Job, Phase
+from runs.owner import this_owner
+from runs.scheduling.expand import expand, refuse_unsupported
+from runs.scheduling.job_directory import JobDirectory, claim_directory
+from runs.scheduling.rows import create_rows, end_job
+from runs.trial.lifecycle import run_trial
+from runs.trial.plan import TrialPlan
+from runs.trial.rows import Claim, beat, claim, finish, set_phase
+from runs.trial.sandbox import OpenSandbox, sandbox_opener
+
+HEARTBEAT_SEC = 3.0
+FORCED_EXIT_CODE = 130
+
+
+class Watcher(Protocol):
+    """Someone who is told how a job goes: the progress display."""
+
+    def trial_began(self, plan: TrialPlan) -> None: ...
+    def phase_began(self, plan: TrialPlan, phase: Phase, task_step: str) -> None: ...
+    def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None: ...
+
+
+class JobRun:
+    """A job under way in this process."""
+
+    def __init__(
+        self,
+        job: Job,
+        files: JobDirectory,
+        plans: Sequence[TrialPlan],
+        trial_ids: dict[str, int],
+        open_sandbox: OpenSandbox,
+        watcher: Watcher,
+    ) -> None:
+        self.job = job
+        self.files = files
+        self.was_cancelled = False
+        self._plans = plans
+        self._trial_ids = trial_ids
+        self._open_sandbox = open_sandbox
+        self._watcher = watcher
+        self._owner = this_owner()
+        self._running: dict[int, asyncio.Task[TrialResult]] = {}
+        self._counters_are_stale = asyncio.Event()
+
+    @property
+    def results(self) -> Sequence[TrialResult]:
+        """The results of the trials that have ended."""
+        return self.files.results
+
+    async def run(self, n_concurrent: int) -> None:
+        """Run all trials. The first SIGINT or SIGTERM cancels what runs and starts nothing more; a second one exits."""
+        queue = iter(self._plans)
+        with self._signals():
+            heart = asyncio.create_task(self._heartbeat())
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(min(n_concurrent, len(self._plans))):
+                        group.create_task(self._work(queue))
+            finally:
+                heart.cancel()
+                with suppress(asyncio.CancelledError):
+                    await heart
+        self.files.write(n_running=0, finished=not self.was_cancelled)
+        await sync_to_async(end_job)(self.job, cancelled=self.was_cancelled)
+
+    async def _work(self, queue: Iterator[TrialPlan]) -> None:
+        for plan in queue:
+            if self.was_cancelled:
+                return
+            with suppress(ExecutionSuperseded):
+                await self._run_one(plan)
+
+    async def _run_one(self, plan: TrialPlan) -> None:
+        mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
+        self._watcher.trial_began(plan)
+        self._counters_are_stale.set()
+
+        async def on_phase(phase: Phase, task_step: str) -> None:
+            self._watcher.phase_began(plan, phase, task_step)
+            await sync_to_async(set_phase)(mine, phase)
+
+        task = asyncio.create_task(run_trial(plan, self._open_sandbox, on_phase))
+        self._running[mine.trial_id] = task
+        if self.was_cancelled:
+            task.cancel()
+        try:
+            result = await task
+        finally:
+            del self._running[mine.trial_id]
+        await self._record(mine, plan, result)
+
+    async def _record(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
+        cancelled = result.exception_info is not None and result.exception_info.exception_type == CANCELLED
+        await sync_to_async(finish)(mine, self.job, plan, cancelled=cancelled)
+        self.files.add(result)
+        self.files.write(n_running=len(self._running), finished=False)
+        self._watcher.trial_ended(plan, result)
+        self._counters_are_stale.set()
+
+    async def _heartbeat(self) -> None:
+        """Every few seconds: say that we live, cancel what people asked to, bring the job's counters up to date."""
+        while True:
+            for trial_id in await sync_to_async(beat)(self._owner):
+                if task := self._running.get(trial_id):
+                    task.cancel()
+            if self._counters_are_stale.is_set():
+                self._counters_are_stale.clear()
+                await sync_to_async(refresh_counters)(self.job)
+            await asyncio.sleep(HEARTBEAT_SEC)
+
+    def cancel(self) -> None:
+        """Cancel all running trials and begin no more."""
+        self.was_cancelled = True
+        for task in self._running.values():
+            task.cancel()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def interrupted() -> None:
+            if self.was_cancelled:
+                os._exit(FORCED_EXIT_CODE)
+            self.cancel()
+
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, interrupted)
+        except (NotImplementedError, RuntimeError, ValueError):  # not the main thread: the caller has the signals
+            yield
+            return
+        yield
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def prepare_job(config: JobConfig) -> tuple[JobConfig, list[TrialPlan], UUID]:
+    """Check a job and plan its trials, then claim its directory. Raises InputInvalid, with nothing written."""
+    refuse_unsupported(config)
+    job_id = uuid4()
+    expand(config, config.path, job_id)
+    config = claim_directory(config)
+    return config, expand(config, config.path, job_id), job_id
+
+
+def run_job(
+    config: JobConfig, project: Project, announce: Callable[[JobConfig, Sequence[TrialPlan]], Watcher]
+) -> JobRun:
+    """Run a job to its end and return it. Raises InputInvalid (nothing is written then)."""
+    open_sandbox, close = sandbox_opener(config.environment)
+    try:
+        config, plans, job_id = prepare_job(config)
+        try:
+            files = JobDirectory(config, job_id, len(plans))
+            job, trial_ids = create_rows(project, config, job_id, plans)
+        except BaseException:
+            shutil.rmtree(config.path, ignore_errors=True)
+            raise
+        run = JobRun(job, files, plans, trial_ids, open_sandbox, announce(config, plans))
+        asyncio.run(run.run(config.n_concurrent_trials))
+        return run
+    finally:
+        close()

@@ -1,0 +1,58 @@
+"""The files of a trial, under the names that Pier and Harbor give them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The host's side of /logs/agent, /logs/verifier and /logs/artifacts: of a trial, or of one TaskStep of it."""
+
+    root: Path
+
+    @property
+    def agent(self) -> Path:
+        return self.root / "agent"
+
+    @property
+    def verifier(self) -> Path:
+        return self.root / "verifier"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    def make(self) -> None:
+        for folder in (self.agent, self.verifier, self.artifacts):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TrialDirectory:
+    """One trial's directory inside its job's."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.json"
+
+    @property
+    def result(self) -> Path:
+        return self.root / "result.json"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "trial.log"
+
+    @property
+    def build_log(self) -> Path:
+        return self.root / "build.log"
+
+    @property
+    def exception(self) -> Path:
+        return self.root / "exception.txt"
+
+    def folders(self, task_step: str | None = None) -> Folders:
+        """Where the logs of the trial lie, or those of one TaskStep of a multi-step task."""
+        return Folders(self.root / "steps" / task_step if task_step else self.root)

@@ -1,0 +1,253 @@
+"""The life of one trial, top to bottom: sandbox, agent, artifacts, verifier, result. Here alone is caught broadly."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from runs.agents.base import Agent, AgentRun
+from runs.agents.registry import create_agent
+from runs.errors import (
+    AgentFailed,
+    AgentSetupTimeoutError,
+    AgentTimeoutError,
+    EnvironmentStartTimeoutError,
+    NonZeroAgentExitCodeError,
+    SandboxFailed,
+    VerifierFailed,
+)
+from runs.files import write_atomically
+from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, dump_config
+from runs.formats.result import TrialResult, dump_json
+from runs.formats.task import AgentSection
+from runs.formats.task_directory import Task, TaskStep, load_task, verifier_is_separate
+from runs.formats.template import resolve_all
+from runs.models import Phase
+from runs.sandboxes.base import AGENT_LOGS, LOG_FOLDERS, Sandbox
+from runs.sandboxes.extraction import SourceMissing
+from runs.trial.artifacts import Collected, collect_artifacts, run_collect_hooks
+from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, environment_seconds
+from runs.trial.plan import TrialPlan
+from runs.trial.record import OnPhase, StageRecord, TrialRecord
+from runs.trial.result import minimum_reached, trial_result
+from runs.trial.sandbox import OpenSandbox, agent_spec, build_log_writer, opened, wait_until_healthy
+from runs.trial.verifier import verify_separate, verify_shared
+
+SAVE_LOGS_SEC = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the agent is asked in one go: a single-step task, or one TaskStep."""
+
+    step: TaskStep | None
+    instruction: str
+    record: StageRecord
+    is_last: bool
+
+
+async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhase) -> TrialResult:
+    """Run a trial to its end and write its directory. Every failure is in the result; nothing but it is raised.
+
+    When the surrounding task is cancelled the sandbox goes, the result says CancelledError, and it is returned.
+    """
+    record = TrialRecord(plan, on_phase)
+    plan.directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(record.directory.config, dump_config(plan.config))
+    life = TrialLife(plan, open_sandbox, record)
+    try:
+        await life.run()
+    except asyncio.CancelledError as error:
+        record.fail(error)
+    except Exception as error:  # noqa: BLE001 - a trial may fail in any way; its job goes on
+        record.fail(error)
+    result = trial_result(record, life.agent)
+    write_atomically(record.directory.result, dump_json(result))
+    return result
+
+
+class TrialLife:
+    """The steps of `run_trial`, in order."""
+
+    def __init__(self, plan: TrialPlan, open_sandbox: OpenSandbox, record: TrialRecord) -> None:
+        self.plan = plan
+        self.open_sandbox = open_sandbox
+        self.record = record
+        self.agent: Agent | None = None
+
+    async def run(self) -> None:
+        """Load the task, then live in its sandbox until the last stage is judged."""
+        plan, record = self.plan, self.record
+        task = load_task(plan.task_path, verification=not plan.config.verifier.disable)
+        record.task_name = task.name
+        record.task_checksum = task.checksum()
+        record.verifier_mode = "separate" if verifier_is_separate(task) else "shared"
+        record.reward_strategy = task.config.multi_step_reward_strategy or "mean"
+        record.warnings = list(task.warnings)
+        for warning in task.warnings:
+            record.log(f"warning: {warning}")
+        config = plan.config.agent
+        self.agent = create_agent(config.name or DEFAULT_AGENT, model_name=config.model_name, kwargs=config.kwargs)
+        async with opened(self.open_sandbox(agent_spec(plan, task)), record.log) as sandbox:
+            await self._set_up(task, sandbox)
+            for stage in self._stages(task):
+                record.stages.append(stage.record)
+                await self._run_stage(task, stage, sandbox)
+                if not self._goes_on(stage):
+                    break
+
+    async def _set_up(self, task: Task, sandbox: Sandbox) -> None:
+        plan, record = self.plan, self.record
+        section = task.config.environment
+        seconds = environment_seconds(plan, section.build_timeout_sec)
+        async with record.phase(Phase.ENVIRONMENT_SETUP):
+            async with deadline(seconds, EnvironmentStartTimeoutError, "starting the sandbox"):
+                await sandbox.start(log=build_log_writer(record.directory.build_log))
+                if section.healthcheck:
+                    await wait_until_healthy(sandbox, section.healthcheck)
+        assert self.agent is not None  # noqa: S101 - run() made it
+        async with record.phase(Phase.AGENT_SETUP):
+            async with deadline(agent_setup_seconds(plan), AgentSetupTimeoutError, "setting the agent up"):
+                await self.agent.setup(sandbox)
+        record.agent_version = self.agent.version
+
+    def _stages(self, task: Task) -> list[Stage]:
+        if not task.steps:
+            return [Stage(None, task.instruction or "", StageRecord(None), is_last=True)]
+        return [
+            Stage(step, step.instruction, StageRecord(step.name), is_last=step is task.steps[-1]) for step in task.steps
+        ]
+
+    async def _run_stage(self, task: Task, stage: Stage, sandbox: Sandbox) -> None:
+        """Agent, then what it left, then the verifier. An agent that was stopped or failed is verified all the same."""
+        record, step = self.record, stage.step
+        folders = record.directory.folders(stage.record.task_step)
+        folders.make()
+        if step:
+            await self._prepare_step(step, sandbox)
+        try:
+            await self._run_agent(task, stage, sandbox)
+        except (AgentTimeoutError, NonZeroAgentExitCodeError) as error:
+            record.fail(error, stage.record)
+        async with record.phase(Phase.ARTIFACTS, stage.record):
+            hooks = [*task.config.verifier.collect, *(step.config.verifier.collect if step else [])]
+            await run_collect_hooks(sandbox, hooks, record)
+            collected = await collect_artifacts(sandbox, self._artifacts(task, step), folders.artifacts, record)
+        if not self.plan.config.verifier.disable:
+            await self._verify(task, stage, sandbox, collected)
+
+    def _artifacts(self, task: Task, step: TaskStep | None) -> list[ArtifactConfig]:
+        return [*task.config.artifacts, *self.plan.config.artifacts, *(step.config.artifacts if step else [])]
+
+    async def _prepare_step(self, step: TaskStep, sandbox: Sandbox) -> None:
+        """Empty the log folders of the step before, bring in the step's files, run its setup and health check."""
+        folders = " ".join(LOG_FOLDERS)
+        cleaned = await sandbox.exec(
+            f"rm -rf {folders} && mkdir -p {folders} && chmod 777 {folders}", user="root", cwd="/"
+        )
+        if cleaned.exit_code:
+            raise SandboxFailed(f"the log folders could not be emptied before step {step.name}")
+        workdir = step.directory / "workdir"
+        if workdir.is_dir():
+            await sandbox.upload(workdir, await working_directory(sandbox))
+            if (workdir / "setup.sh").is_file():
+                result = await sandbox.exec("bash ./setup.sh")
+                if result.exit_code:
+                    raise SandboxFailed(f"setup.sh of step {step.name} ended with {result.exit_code}")
+        if step.config.healthcheck:
+            await wait_until_healthy(sandbox, step.config.healthcheck)
+
+    async def _run_agent(self, task: Task, stage: Stage, sandbox: Sandbox) -> None:
+        """Run the agent under its timeout; then nothing it started lives on, and its logs are here."""
+        plan, record = self.plan, self.record
+        folders = record.directory.folders(stage.record.task_step)
+        section = agent_section(task, stage.step)
+        solution = stage.step.directory / "solution" if stage.step else task.solution_dir
+        if not solution.is_dir():
+            solution = task.solution_dir
+        assert self.agent is not None  # noqa: S101 - run() made it
+        is_oracle = self.agent.name == DEFAULT_AGENT
+        run = AgentRun(
+            instruction=stage.instruction,
+            sandbox=sandbox,
+            logs=folders.agent,
+            env=resolve_all({**(task.config.solution.env if is_oracle else {}), **plan.config.agent.env}, os.environ),
+            user=section.user,
+            solution=solution,
+        )
+        try:
+            async with (
+                record.phase(Phase.AGENT_EXECUTION, stage.record),
+                deadline(agent_seconds(plan, section), AgentTimeoutError, "the agent"),
+            ):
+                stage.record.agent_result = await self.agent.run(run)
+        except asyncio.CancelledError:
+            with suppress(SandboxFailed, TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._fetch_agent_logs(sandbox, stage)), SAVE_LOGS_SEC)
+            raise
+        except (AgentFailed, SandboxFailed):
+            await self._end_agent(task, sandbox, stage)
+            raise
+        await self._end_agent(task, sandbox, stage)
+
+    async def _end_agent(self, task: Task, sandbox: Sandbox, stage: Stage) -> None:
+        if not keeps_processes(task):
+            await sandbox.end_processes()
+        await self._fetch_agent_logs(sandbox, stage)
+
+    async def _fetch_agent_logs(self, sandbox: Sandbox, stage: Stage) -> None:
+        folders = self.record.directory.folders(stage.record.task_step)
+        with suppress(SourceMissing):
+            extraction = await sandbox.download(AGENT_LOGS, folders.agent)
+            for refused in extraction.refused:
+                self.record.log(f"agent log {refused.name!r} refused: {refused.reason}")
+
+    async def _verify(self, task: Task, stage: Stage, sandbox: Sandbox, collected: Sequence[Collected]) -> None:
+        plan, record, step = self.plan, self.record, stage.step
+        folders = record.directory.folders(stage.record.task_step)
+        try:
+            async with record.phase(Phase.VERIFIER, stage.record):
+                if verifier_is_separate(task, step):
+                    if stage.is_last:
+                        await sandbox.stop()
+                    result = await verify_separate(self.open_sandbox, plan, task, step, folders, record, collected)
+                else:
+                    result = await verify_shared(sandbox, plan, task, step, folders, record)
+            stage.record.verifier_result = result
+        except VerifierFailed as error:
+            record.fail(error, stage.record)
+
+    def _goes_on(self, stage: Stage) -> bool:
+        """Whether the next TaskStep is run: not after an exception without a reward, nor below the step's minimum."""
+        if stage.record.exception and stage.record.rewards is None:
+            return False
+        minimum = stage.step.config.min_reward if stage.step else None
+        return self.plan.config.verifier.disable or minimum_reached(stage.record.rewards, minimum)
+
+
+def agent_section(task: Task, step: TaskStep | None) -> AgentSection:
+    """The task's [agent] with what the step's own says on top."""
+    if step is None:
+        return task.config.agent
+    said = step.config.agent.model_dump(exclude_unset=True)
+    return task.config.agent.model_copy(update=said)
+
+
+def keeps_processes(task: Task) -> bool:
+    """Whether the task says that services which the agent started must live on until they are verified.
+
+    Neither Pier nor Harbor has a key for it, so it stands in the free table both leave alone:
+    `[metadata.pier_site] keep_processes = true`.
+    """
+    own = task.config.metadata.get("pier_site")
+    return isinstance(own, dict) and own.get("keep_processes") is True
+
+
+async def working_directory(sandbox: Sandbox) -> str:
+    """The directory in which commands run when nothing else is said."""
+    if sandbox.spec.workdir:
+        return sandbox.spec.workdir
+    output = bytearray()
+    await sandbox.exec("pwd", on_output=lambda stream, data: output.extend(data) if stream == "stdout" else None)
+    return bytes(output).decode().strip()

@@ -1,0 +1,71 @@
+"""A trial's row while it runs: claimed, moved from phase to phase, ended. A superseded execution can write nothing."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from runs.errors import ExecutionSuperseded
+from runs.indexing.trial import index_trial
+from runs.models import LIVE, Job, Phase, Status, Trial
+from runs.trial.plan import TrialPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right of one runner to write one execution of one trial."""
+
+    trial_id: int
+    execution: int
+    owner: str
+
+
+def claim(trial_id: int, owner: str) -> Claim:
+    """Take a queued trial. Raises ExecutionSuperseded when it is not queued any more."""
+    now = datetime.now(UTC)
+    taken = Trial.objects.filter(pk=trial_id, status=Status.QUEUED).update(
+        status=Status.RUNNING, owner=owner, heartbeat_at=now, started_at=now
+    )
+    if not taken:
+        raise ExecutionSuperseded(f"trial {trial_id} is not queued any more")
+    execution = Trial.objects.values_list("execution", flat=True).get(pk=trial_id)
+    return Claim(trial_id, execution, owner)
+
+
+def set_phase(mine: Claim, phase: Phase) -> None:
+    """Say how far the trial is. Raises ExecutionSuperseded."""
+    _update(mine, phase=phase)
+
+
+def finish(mine: Claim, job: Job, plan: TrialPlan, *, cancelled: bool) -> None:
+    """Index the trial's final files and end its row. Raises ExecutionSuperseded, with nothing written."""
+    with transaction.atomic():
+        _update(mine, phase="")
+        index_trial(job, plan.directory, only_if_changed=False, owner=mine.owner)
+        status = Status.CANCELLED if cancelled else Status.FINISHED
+        Trial.objects.filter(pk=mine.trial_id).update(status=status, attempt=plan.attempt)
+
+
+def _update(mine: Claim, **columns: str) -> None:
+    written = Trial.objects.filter(
+        pk=mine.trial_id, execution=mine.execution, owner=mine.owner, status=Status.RUNNING
+    ).update(heartbeat_at=datetime.now(UTC), **columns)
+    if not written:
+        raise ExecutionSuperseded(f"trial {mine.trial_id}: a newer execution has taken it over")
+
+
+def beat(owner: str) -> set[int]:
+    """Say that this runner is alive, and return the ids of its trials that someone asked to cancel. Two queries."""
+    mine = Trial.objects.filter(owner=owner, status=Status.RUNNING)
+    mine.update(heartbeat_at=datetime.now(UTC))
+    return set(mine.exclude(cancel_requested_at=None).values_list("pk", flat=True))
+
+
+def cancel_queued(job: Job) -> None:
+    """End the trials of a job that were never begun."""
+    Trial.objects.filter(job=job, status=Status.QUEUED).update(status=Status.CANCELLED)
+
+
+def has_live_trials(job: Job) -> bool:
+    """Whether a trial of the job is queued or running."""
+    return Trial.objects.filter(job=job, status__in=LIVE).exists()

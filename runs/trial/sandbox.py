@@ -1,0 +1,158 @@
+"""Which sandbox a trial gets: its specification from task and job, its opening by type, its health check."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from runs.errors import HealthcheckError, InputInvalid, SandboxFailed, TaskInvalid
+from runs.formats.job import EnvironmentConfig
+from runs.formats.network import NetworkMode, resolve_network
+from runs.formats.task import EnvironmentSection, HealthcheckConfig
+from runs.formats.task_directory import Task, TaskStep, verifier_environment
+from runs.formats.template import resolve_all
+from runs.sandboxes.base import Image, OnOutput, Resources, Sandbox, SandboxSpec, first_bytes
+from runs.trial.plan import TrialPlan
+
+OpenSandbox = Callable[[SandboxSpec], Sandbox]
+TRIAL_LABEL = "pier-site.trial"
+JOB_LABEL = "pier-site.job"
+
+
+def agent_spec(plan: TrialPlan, task: Task) -> SandboxSpec:
+    """The sandbox in which the agent works. Raises TaskInvalid for what cannot be honoured: nothing is ignored."""
+    section = task.config.environment
+    refuse_unsupported(task, section)
+    return _spec(plan, plan.name, task, section, context=task.environment_dir, phase_step=None)
+
+
+def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> SandboxSpec:
+    """The sandbox of a separate verifier: its own image, or one built from tests/, or the agent's."""
+    section = verifier_environment(task, step)
+    refuse_unsupported(task, section)
+    own = [step.config.verifier.environment] if step else []
+    image = next((part.docker_image for part in (*own, task.config.verifier.environment) if part), None)
+    context = verifier_context(task, step) or task.environment_dir
+    name = f"{plan.name}__verifier__{step.name if step else 'trial'}"
+    if image is None and context == task.environment_dir:
+        image = task.config.environment.docker_image
+    section = section.model_copy(update={"docker_image": image})
+    return _spec(plan, name, task, section, context=context, phase_step=step, is_verifier=True)
+
+
+def verifier_context(task: Task, step: TaskStep | None) -> Path | None:
+    """The folder whose Dockerfile makes the separate verifier's image, with the tests in it; None if there is none."""
+    folders = [step.directory / "tests"] if step else []
+    return next((folder for folder in (*folders, task.tests_dir) if (folder / "Dockerfile").is_file()), None)
+
+
+def _spec(
+    plan: TrialPlan,
+    name: str,
+    task: Task,
+    section: EnvironmentSection,
+    *,
+    context: Path,
+    phase_step: TaskStep | None,
+    is_verifier: bool = False,
+) -> SandboxSpec:
+    job = plan.config.environment
+    phase_config = phase_step.config if phase_step else None
+    return SandboxSpec(
+        name=name,
+        image=Image(section.docker_image, context if context.is_dir() else None, job.force_build),
+        network=resolve_network(task.config, "verifier" if is_verifier else "agent", phase_config),
+        env=resolve_all({**section.env, **job.env}, os.environ),
+        workdir=section.workdir,
+        resources=Resources(
+            cpus=job.override_cpus or section.cpus,
+            memory_mb=job.override_memory_mb or section.memory_mb,
+            gpus=section.gpus if job.override_gpus is None else job.override_gpus,
+        ),
+        labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
+    )
+
+
+def refuse_unsupported(task: Task, section: EnvironmentSection) -> None:
+    """Raise TaskInvalid for what a task needs and no sandbox here has."""
+    wants = None
+    if section.os != "linux":
+        wants = f"the operating system {section.os}"
+    elif task.compose_file:
+        wants = f"several containers ({task.compose_file.name})"
+    elif resolve_network(task.config, "agent").mode is NetworkMode.ALLOWLIST:
+        wants = "an allowlist of hosts"
+    elif section.gpus or section.tpu:
+        wants = "GPUs or TPUs"
+    elif section.mcp_servers:
+        wants = "MCP servers"
+    if wants:
+        raise TaskInvalid(task.path, f"the task asks for {wants}, which this version cannot give")
+
+
+def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callable[[], None]]:
+    """How the sandboxes of a job are made, checked to work, and what to call when the job is over."""
+    if environment.type == "host":
+        from runs.sandboxes.host import HostSandbox, check_host_support
+
+        check_host_support()
+        return HostSandbox, lambda: None
+    if environment.type == "docker":
+        from runs.sandboxes.docker import DockerSandbox
+        from runs.sandboxes.engine import Engine
+
+        engine = Engine.connect()
+        return (lambda spec: DockerSandbox(spec, engine)), engine.close
+    raise InputInvalid(f"the environment {environment.type!r} cannot be used: this version has docker and host")
+
+
+@asynccontextmanager
+async def opened(sandbox: Sandbox, on_stop_failure: Callable[[str], None]) -> AsyncIterator[Sandbox]:
+    """The sandbox, removed at the end whatever happens; a removal that fails is told, not raised."""
+    try:
+        yield sandbox
+    finally:
+        try:
+            await asyncio.shield(sandbox.stop())
+        except SandboxFailed as error:
+            on_stop_failure(f"the sandbox could not be removed: {error}")
+
+
+async def wait_until_healthy(
+    sandbox: Sandbox, check: HealthcheckConfig, *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> None:
+    """Run a health check until it succeeds, as Docker does. Raises HealthcheckError after `retries` failures in a row.
+
+    Failures within `start_period_sec` are free.
+    """
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    failures = 0
+    while True:
+        output = bytearray()
+        try:
+            async with asyncio.timeout(check.timeout_sec):
+                result = await sandbox.exec(check.command, on_output=first_bytes(output))
+            if result.exit_code == 0:
+                return
+        except TimeoutError:
+            output += f"no answer within {check.timeout_sec:g} s".encode()
+        if loop.time() - started < check.start_period_sec:
+            await sleep(check.start_interval_sec)
+            continue
+        failures += 1
+        if failures >= max(1, check.retries):
+            words = bytes(output[-500:]).decode(errors="replace").strip()
+            raise HealthcheckError(f"the health check `{check.command}` failed {failures} times in a row: {words}")
+        await sleep(check.interval_sec)
+
+
+def build_log_writer(path: Path) -> OnOutput:
+    """Appends a sandbox's build output to build.log."""
+
+    def write(_: str, data: bytes) -> None:
+        with path.open("ab") as file:
+            file.write(data)
+
+    return write

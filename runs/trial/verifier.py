@@ -1,0 +1,176 @@
+"""Judging what the agent left: tests come in only now, run under their timeout, and their reward is read strictly."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from runs.errors import SandboxFailed, TaskInvalid, VerifierFailed, VerifierTimeoutError
+from runs.formats.network import resolve_network
+from runs.formats.result import VerifierResult
+from runs.formats.reward import (
+    MAX_REWARD_BYTES,
+    RewardFileNotFoundError,
+    is_crash_sentinel,
+    parse_reward_json,
+    parse_reward_text,
+)
+from runs.formats.task import VerifierSection
+from runs.formats.task_directory import Task, TaskStep, script_in
+from runs.formats.template import resolve_all
+from runs.sandboxes.base import TESTS, VERIFIER_LOGS, Sandbox, Stream
+from runs.trial.artifacts import Collected, restore_artifacts
+from runs.trial.deadlines import deadline, environment_seconds, verifier_seconds
+from runs.trial.directory import Folders
+from runs.trial.plan import TrialPlan
+from runs.trial.record import TrialRecord
+from runs.trial.sandbox import OpenSandbox, build_log_writer, opened, verifier_context, verifier_spec
+
+SCRIPT = "test.sh"
+OUTPUT = "test-stdout.txt"
+# Longer output is cut: a test script that prints without end must not fill the disk.
+MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+
+# Run as root right before the tests come in: whatever was planted there while the agent worked is gone.
+CLEAN = f"rm -rf {TESTS} {VERIFIER_LOGS} && mkdir -p {TESTS} {VERIFIER_LOGS} && chmod 777 {VERIFIER_LOGS}"
+
+
+class VerifierCrashedError(VerifierFailed):
+    """The verifier left only its crash sentinel (-1 in reward.txt): that is not a score."""
+
+
+async def verify_shared(
+    sandbox: Sandbox, plan: TrialPlan, task: Task, step: TaskStep | None, folders: Folders, record: TrialRecord
+) -> VerifierResult:
+    """Verify in the sandbox where the agent worked, after its processes have ended."""
+    await sandbox.set_network(resolve_network(task.config, "verifier", step.config if step else None))
+    cleaned = await sandbox.exec(CLEAN, user="root", cwd="/")
+    if cleaned.exit_code:
+        raise SandboxFailed(f"{TESTS} and {VERIFIER_LOGS} could not be cleaned before verification")
+    for tests in _tests(task, step):
+        await sandbox.upload(tests, TESTS)
+    return await _run_tests(sandbox, plan, task, step, folders, record)
+
+
+async def verify_separate(
+    open_sandbox: OpenSandbox,
+    plan: TrialPlan,
+    task: Task,
+    step: TaskStep | None,
+    folders: Folders,
+    record: TrialRecord,
+    collected: Sequence[Collected],
+) -> VerifierResult:
+    """Verify in a fresh sandbox that gets the collected artifacts and nothing else of the agent's."""
+    spec = verifier_spec(plan, task, step)
+    build_timeout = task.config.environment.build_timeout_sec
+    async with opened(open_sandbox(spec), record.log) as sandbox:
+        async with deadline(environment_seconds(plan, build_timeout), SandboxFailed, "starting the verifier's sandbox"):
+            await sandbox.start(log=build_log_writer(record.directory.build_log))
+        await restore_artifacts(sandbox, collected, folders.artifacts)
+        if verifier_context(task, step) is None or sandbox.kind == "host":
+            for tests in _tests(task, step):
+                await sandbox.upload(tests, TESTS)
+        return await _run_tests(sandbox, plan, task, step, folders, record)
+
+
+def _tests(task: Task, step: TaskStep | None) -> list[Path]:
+    """The folders that make up /tests, later ones over earlier ones: the task's shared tests, then the step's."""
+    folders = [task.tests_dir, *([step.directory / "tests"] if step else [])]
+    present = [folder for folder in folders if folder.is_dir()]
+    if not any(script_in(folder, "test") for folder in present):
+        raise TaskInvalid(task.path, f"there is no tests/{SCRIPT}")
+    return present
+
+
+async def _run_tests(
+    sandbox: Sandbox, plan: TrialPlan, task: Task, step: TaskStep | None, folders: Folders, record: TrialRecord
+) -> VerifierResult:
+    section = _section(task, step)
+    seconds = verifier_seconds(plan, section)
+    env = resolve_all(_verifier_env(plan, task, step), os.environ)
+    output = _BoundedOutput(folders.verifier / OUTPUT)
+    try:
+        async with deadline(seconds, VerifierTimeoutError, "the verifier"):
+            result = await sandbox.exec(f"{TESTS}/{SCRIPT}", env=env, user=section.user, on_output=output.write)
+    finally:
+        output.close()
+        await _fetch_logs(sandbox, folders, record)
+    rewards = read_rewards(folders.verifier, exit_code=result.exit_code, warn=record.log)
+    return VerifierResult(rewards=rewards, exit_code=result.exit_code)
+
+
+def _section(task: Task, step: TaskStep | None) -> VerifierSection:
+    """The step's [verifier] where it says something of its own, else the task's."""
+    if step and step.config.verifier.model_fields_set:
+        merged = {
+            **task.config.verifier.model_dump(exclude_unset=True),
+            **step.config.verifier.model_dump(exclude_unset=True),
+        }
+        return VerifierSection.model_validate(merged)
+    return task.config.verifier
+
+
+def _verifier_env(plan: TrialPlan, task: Task, step: TaskStep | None) -> Mapping[str, str]:
+    return {**task.config.verifier.env, **(step.config.verifier.env if step else {}), **plan.config.verifier.env}
+
+
+async def _fetch_logs(sandbox: Sandbox, folders: Folders, record: TrialRecord) -> None:
+    """Copy /logs/verifier; the output that was captured here stays, whatever a file of the same name says."""
+    captured = (folders.verifier / OUTPUT).rename(folders.root / f".{OUTPUT}")
+    try:
+        extraction = await sandbox.download(VERIFIER_LOGS, folders.verifier)
+        for refused in extraction.refused:
+            record.log(f"verifier log {refused.name!r} refused: {refused.reason}")
+    finally:
+        captured.replace(folders.verifier / OUTPUT)
+
+
+def read_rewards(directory: Path, *, exit_code: int, warn: Callable[[str], None]) -> dict[str, float]:
+    """The rewards in a verifier's log folder: reward.txt if it is there, else reward.json, as in Pier.
+
+    Raises RewardFileNotFoundError, RewardFileEmptyError, VerifierOutputParseError or VerifierCrashedError. The test
+    script's exit code only explains a missing reward; it never changes one that was written.
+    """
+    text, json_text = _read(directory / "reward.txt"), _read(directory / "reward.json")
+    if text is not None:
+        rewards = parse_reward_text(text)
+        if json_text is None and is_crash_sentinel(rewards):
+            raise VerifierCrashedError(f"the verifier crashed: it wrote only -1 and ended with {exit_code}")
+        if json_text is not None and is_crash_sentinel(rewards):
+            return parse_reward_json(json_text)
+        if json_text is not None and parse_reward_json(json_text).get("reward") != rewards["reward"]:
+            warn("reward.txt and reward.json differ: reward.txt counts")
+        return rewards
+    if json_text is not None:
+        return parse_reward_json(json_text)
+    raise RewardFileNotFoundError(
+        f"the verifier wrote neither reward.txt nor reward.json; its script ended with {exit_code}"
+    )
+
+
+def _read(path: Path) -> str | None:
+    """A reward file's text; one byte more than allowed is read, so that the parser refuses it for its size."""
+    if path.is_symlink() or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return file.read(MAX_REWARD_BYTES + 1).decode("utf-8", errors="replace")
+
+
+class _BoundedOutput:
+    """The test script's output, stdout and stderr together as they come, up to a limit."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._left = MAX_OUTPUT_BYTES
+
+    def write(self, _: Stream, data: bytes) -> None:
+        if self._left <= 0:
+            return
+        self._file.write(data[: self._left])
+        self._left -= len(data)
+        if self._left <= 0:
+            self._file.write(f"\n[cut: more than {MAX_OUTPUT_BYTES} bytes]\n".encode())
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
