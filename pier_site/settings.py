@@ -88,6 +88,8 @@ def database_settings() -> Any:
         database = {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA_DIR / "pier.sqlite3"}
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = SQLITE_OPTIONS
+        # Tests use a file too: threads that share a database in memory lock each other out.
+        database["TEST"] = {"NAME": DATA_DIR / "test.sqlite3"}
     return database
 
 
@@ -111,6 +113,8 @@ USE_TZ = True
 
 STATIC_URL = "static/"
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns about a directory that isn't there
+# Files are served from where they lie: nothing has to be collected before a start.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 

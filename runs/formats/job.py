@@ -94,7 +94,7 @@ class JobConfig(_Multipliers):
     @field_validator("job_name")
     @classmethod
     def _name_is_a_directory_name(cls, name: str) -> str:
-        if name in (".", "..") or "/" in name or "\0" in name or len(name.encode(errors="replace")) > 255:
+        if name in (".", "..") or "/" in name or not name.isprintable() or len(name.encode()) > 255:
             raise ValueError(f"{name[:60]!r} can't be the name of a directory")
         return name
 
@@ -162,6 +162,8 @@ def job_config_from(data: dict[str, Any], *, place: str = "the job") -> JobConfi
         return JobConfig.model_validate(data).noting(warnings)
     except ValidationError as error:
         raise JobInvalid(f"{place}: {first_problem(error)}") from None
+    except UnicodeEncodeError:  # pydantic's comparison with the words of a Literal trips over one
+        raise JobInvalid(f"{place}: a text holds a lone surrogate") from None
 
 
 def dump_config(config: JobConfig | TrialConfig) -> str:

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from runs.formats.network import clean_host
 from runs.formats.task import McpServer
@@ -141,6 +151,11 @@ class Mount(JobSection):
             raise ValueError(f"mount {data!r} is not of the form 'source:target' or 'source:target:ro'")
         kind = "bind" if source.startswith(("/", ".", "~", "$")) else "volume"
         return {"type": kind, "source": source, "target": rest[0], "read_only": rest[1:] == ["ro"]}
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Peers take an absent option, but refuse null."""
+        return {key: value for key, value in dump(self).items() if value is not None}
 
 
 class EnvironmentConfig(JobSection):

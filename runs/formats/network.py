@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Phase = Literal["environment", "agent", "verifier"]
 
-_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_HOST_LENGTH: Final = 253
 
 
@@ -146,9 +146,8 @@ def _environment_policy(environment: "EnvironmentSection") -> NetworkPolicy | No
 
 def _address(host: str, entry: str) -> str | None:
     """The entry as an address or network, or None where it must be a name."""
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     try:
-        return str(ipaddress.ip_address(bare))
+        return str(ipaddress.ip_address(host))
     except ValueError:
         pass
     base, slash, _ = host.partition("/")

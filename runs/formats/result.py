@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from runs.formats.dumping import dump_model
 from runs.errors import Cause
+from runs.formats.dumping import dump_model
 from runs.formats.job_sections import MetricConfig
 
 ADHOC: Final = "adhoc"

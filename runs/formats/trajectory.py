@@ -296,7 +296,9 @@ def _check[M: AtifModel](model: type[M], value: Any, place: str, errors: list[st
         return model.model_validate(value)
     except ValidationError as error:
         errors += [f"{place}{problem}" for problem in problems_of(error)]
-        return None
+    except UnicodeEncodeError:  # pydantic's comparison with the words of a Literal trips over one
+        errors.append(f"{place.rstrip('.') or 'the document'}: a text holds a lone surrogate")
+    return None
 
 
 def _id_complaint(ids: list[int]) -> str | None:

@@ -129,10 +129,11 @@ class ResultJoiner:
                 continue
             if named_in_vain is not None:
                 joined.complaint = "a result names a call that doesn't exist"
-            content = read_content(result.get("content"))
-            joined.observations.append(
-                ReadObservation(content.text, content.images, content.audio, named_in_vain, _refs_of(result))
-            )
+            content, refs = read_content(result.get("content")), _refs_of(result)
+            if content.text or content.images or content.audio or refs or named_in_vain:
+                joined.observations.append(
+                    ReadObservation(content.text, content.images, content.audio, named_in_vain, refs)
+                )
 
     @staticmethod
     def _give(result: dict[str, Any], call: ReadToolCall, calls: list[ReadToolCall], joined: Joined) -> None:

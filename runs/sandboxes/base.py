@@ -1,11 +1,13 @@
 """What every sandbox can do: start, exec, upload, download, end its processes, stop. Its errors never blame agents."""
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from runs.errors import SandboxFailed
 from runs.formats.network import NetworkPolicy
 from runs.sandboxes.extraction import Extraction, ExtractionLimits
 
@@ -27,7 +29,6 @@ class Resources:
 
     cpus: float | None = None
     memory_mb: int | None = None
-    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,15 @@ class ExecResult:
     """How a command ended; its output went to the caller's `on_output` while it ran."""
 
     exit_code: int
+
+
+# A folder may be a mount point, so it is emptied and not removed; what stands in its place is removed.
+EMPTY_FOLDERS = """
+for folder; do
+  if [ -L "$folder" ] || [ ! -d "$folder" ]; then rm -rf "$folder"; fi
+  mkdir -p "$folder" && rm -rf "$folder"/..?* "$folder"/.[!.]* "$folder"/* && chmod 777 "$folder" || exit 1
+done
+"""
 
 
 class Sandbox(ABC):
@@ -116,6 +126,12 @@ class Sandbox(ABC):
     @abstractmethod
     async def end_processes(self) -> None:
         """Kill every process that was started in the sandbox, daemons and double forks included. Files stay."""
+
+    async def empty(self, *folders: str) -> None:
+        """Leave each folder there, empty, and writable by anybody; links in their places are not followed."""
+        result = await self.exec(f"set -- {' '.join(map(shlex.quote, folders))}\n{EMPTY_FOLDERS}", user="root", cwd="/")
+        if result.exit_code:
+            raise SandboxFailed(f"{', '.join(folders)} could not be emptied")
 
     @abstractmethod
     async def stop(self) -> None:

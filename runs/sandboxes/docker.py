@@ -60,7 +60,7 @@ class DockerSandbox(Sandbox):
         mode = network_mode(self.spec.network)
         labels = {LABEL: "1", f"{LABEL}.owner": this_owner(), **self.spec.labels}
         image = await resolve_image(self.engine, self.spec.image, labels={LABEL: "1"}, log=log)
-        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"pier-{self.spec.name}")
+        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"pier-{self.spec.name}-{secrets.token_hex(3)}")
         # Shielded: a container whose creation was cancelled half-way would have no one to remove it.
         creation = asyncio.ensure_future(self.engine.call(self._create, name, image, mode, labels))
         try:

@@ -13,6 +13,22 @@ from runs.formats.task_directory import find_tasks, is_task_directory, load_task
 from runs.trial.plan import TrialPlan, new_trial_name
 
 EXAMPLES_SHOWN = 5
+UNSUPPORTED_OF_ENVIRONMENT = (
+    "import_path",
+    "mounts",
+    "kwargs",
+    "extra_allowed_hosts",
+    "override_storage_mb",
+    "override_gpus",
+)
+UNSUPPORTED_OF_AGENT = (
+    "import_path",
+    "base_url",
+    "n_concurrent",
+    "skills",
+    "mcp_servers",
+    "extra_allowed_hosts",
+)
 
 
 def expand(config: JobConfig, job_directory: Path, job_id: UUID) -> list[TrialPlan]:
@@ -106,26 +122,24 @@ def _refuse_if_none_loads(tasks: Sequence[TaskSource], *, verification: bool) ->
 
 def refuse_unsupported(config: JobConfig) -> None:
     """Raise JobInvalid for settings that are understood but not honoured here: nothing is silently ignored."""
-    environment = config.environment
-    asked = {
-        "retry.max_retries": config.retry.max_retries,
-        "install_only": config.install_only,
-        "extra_instructions": config.extra_instructions,
-        "extra_instruction_paths": config.extra_instruction_paths,
-        "environment.import_path": environment.import_path,
-        "environment.mounts": environment.mounts,
-        "environment.kwargs": environment.kwargs,
-        "environment.extra_allowed_hosts": environment.extra_allowed_hosts,
-        "environment.delete = false": not environment.delete,
-        "verifier.extra_allowed_hosts": config.verifier.extra_allowed_hosts,
-    }
-    for agent in config.agents:
-        asked |= {
-            "agents[].import_path": asked.get("agents[].import_path") or agent.import_path,
-            "agents[].skills": asked.get("agents[].skills") or agent.skills,
-            "agents[].mcp_servers": asked.get("agents[].mcp_servers") or agent.mcp_servers,
-            "agents[].extra_allowed_hosts": asked.get("agents[].extra_allowed_hosts") or agent.extra_allowed_hosts,
-        }
-    refused = [name for name, value in asked.items() if value]
+    refused = [
+        name
+        for prefix, section, names in (
+            ("", config, ("install_only", "extra_instructions", "extra_instruction_paths")),
+            ("retry.", config.retry, ("max_retries",)),
+            ("environment.", config.environment, UNSUPPORTED_OF_ENVIRONMENT),
+            ("verifier.", config.verifier, ("extra_allowed_hosts",)),
+            *(("agents[].", agent, UNSUPPORTED_OF_AGENT) for agent in config.agents),
+        )
+        for key in names
+        if getattr(section, key)
+        for name in (f"{prefix}{key}",)
+    ]
+    if not config.environment.delete:
+        refused.append("environment.delete: false")
+    policies = (config.environment.cpu_enforcement_policy, config.environment.memory_enforcement_policy)
+    if not {"auto", "limit"}.issuperset(policies):
+        refused.append("environment.*_enforcement_policy other than auto and limit")
     if refused:
-        raise JobInvalid(f"this version cannot honour {', '.join(refused)}: take it out of the job to run without it")
+        names = ", ".join(dict.fromkeys(refused))
+        raise JobInvalid(f"this version cannot honour {names}: take it out of the job to run without it")

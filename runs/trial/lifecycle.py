@@ -31,7 +31,7 @@ from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, e
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord
 from runs.trial.result import minimum_reached, trial_result
-from runs.trial.sandbox import OpenSandbox, agent_spec, build_log_writer, opened, wait_until_healthy
+from runs.trial.sandbox import OpenSandbox, agent_spec, build_log_writer, not_enforced, opened, wait_until_healthy
 from runs.trial.verifier import verify_separate, verify_shared
 
 SAVE_LOGS_SEC = 10.0
@@ -84,8 +84,8 @@ class TrialLife:
         record.task_checksum = task.checksum()
         record.verifier_mode = "separate" if verifier_is_separate(task) else "shared"
         record.reward_strategy = task.config.multi_step_reward_strategy or "mean"
-        record.warnings = list(task.warnings)
-        for warning in task.warnings:
+        record.warnings = [*task.warnings, *not_enforced(task, plan.config.environment.type or "")]
+        for warning in record.warnings:
             record.log(f"warning: {warning}")
         config = plan.config.agent
         self.agent = create_agent(config.name or DEFAULT_AGENT, model_name=config.model_name, kwargs=config.kwargs)
@@ -142,12 +142,7 @@ class TrialLife:
 
     async def _prepare_step(self, step: TaskStep, sandbox: Sandbox) -> None:
         """Empty the log folders of the step before, bring in the step's files, run its setup and health check."""
-        folders = " ".join(LOG_FOLDERS)
-        cleaned = await sandbox.exec(
-            f"rm -rf {folders} && mkdir -p {folders} && chmod 777 {folders}", user="root", cwd="/"
-        )
-        if cleaned.exit_code:
-            raise SandboxFailed(f"the log folders could not be emptied before step {step.name}")
+        await sandbox.empty(*LOG_FOLDERS)
         workdir = step.directory / "workdir"
         if workdir.is_dir():
             await sandbox.upload(workdir, await working_directory(sandbox))

@@ -68,7 +68,6 @@ def _spec(
         resources=Resources(
             cpus=job.override_cpus or section.cpus,
             memory_mb=job.override_memory_mb or section.memory_mb,
-            gpus=section.gpus if job.override_gpus is None else job.override_gpus,
         ),
         labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
     )
@@ -89,6 +88,14 @@ def refuse_unsupported(task: Task, section: EnvironmentSection) -> None:
         wants = "MCP servers"
     if wants:
         raise TaskInvalid(task.path, f"the task asks for {wants}, which this version cannot give")
+
+
+def not_enforced(task: Task, kind: str) -> list[str]:
+    """What a task asks for that the sandbox takes note of and does not enforce: said in every result."""
+    section = task.config.environment
+    if kind == "host":
+        return ["the host sandbox has no isolation: network, users and limits of the task are not enforced"]
+    return [f"storage_mb = {section.storage_mb} is not enforced"] if section.storage_mb else []
 
 
 def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callable[[], None]]:

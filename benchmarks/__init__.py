@@ -1,0 +1,1 @@
+"""Measures, not tests: `make bench` prints them. Compare figures of one run only; machines are noisy."""
