@@ -1,8 +1,14 @@
 """Writing files so that a reader sees the old content or the new, never a part."""
 
+import errno
 import os
 import tempfile
 from pathlib import Path
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the error says that there is no space left, on the device or in the quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, text: str) -> None:

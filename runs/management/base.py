@@ -1,6 +1,5 @@
 """The frame of the site's commands: errors for people become one sentence on stderr and exit code 2."""
 
-import errno
 import sys
 from typing import Any
 
@@ -9,6 +8,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from runs.errors import InputInvalid, PierError
+from runs.files import is_disk_full
 
 EXIT_INVALID = 2
 
@@ -29,7 +29,7 @@ class PierCommand(BaseCommand):
         except PierError as error:
             self._fail(str(error))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if not is_disk_full(error):
                 raise
             place = f" for {error.filename}" if error.filename else ""
             self._fail(f"no space left on the device{place}: free some and run again")

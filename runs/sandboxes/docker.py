@@ -90,7 +90,6 @@ class DockerSandbox(Sandbox):
             hostname=name[:63],
             environment=dict(self.spec.env),
             working_dir=self.spec.workdir,
-            user="root",
             labels=labels,
             host_config=host_config,
         )

@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 
 from pier_site.accounts.models import Project
 from runs.errors import ExecutionSuperseded
+from runs.files import is_disk_full
 from runs.formats.job import JobConfig
 from runs.formats.result import CANCELLED, TrialResult
 from runs.indexing.job import refresh_counters
@@ -53,6 +54,7 @@ class JobRun:
         self.job = job
         self.files = files
         self.was_cancelled = False
+        self._disk_error: OSError | None = None
         self._plans = plans
         self._trial_ids = trial_ids
         self._open_sandbox = open_sandbox
@@ -79,6 +81,9 @@ class JobRun:
                 heart.cancel()
                 with suppress(asyncio.CancelledError):
                     await heart
+        if self._disk_error:
+            await sync_to_async(end_job)(self.job, cancelled=True)
+            raise self._disk_error
         self.files.write(n_running=0, finished=not self.was_cancelled)
         await sync_to_async(end_job)(self.job, cancelled=self.was_cancelled)
 
@@ -86,8 +91,16 @@ class JobRun:
         for plan in queue:
             if self.was_cancelled:
                 return
-            with suppress(ExecutionSuperseded):
+            try:
                 await self._run_one(plan)
+            except ExecutionSuperseded:
+                continue
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                # Not even a result can be written: every other trial would end the same way.
+                self._disk_error = error
+                self.cancel()
 
     async def _run_one(self, plan: TrialPlan) -> None:
         mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)

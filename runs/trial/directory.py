@@ -1,5 +1,6 @@
 """The files of a trial, under the names that Pier and Harbor give them."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class TrialDirectory:
     @property
     def exception(self) -> Path:
         return self.root / "exception.txt"
+
+    def remove_copies(self) -> None:
+        """Give back the space of what was copied out of the sandbox."""
+        for folder in (self.root / "artifacts", self.root / "steps"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def folders(self, task_step: str | None = None) -> Folders:
         """Where the logs of the trial lie, or those of one TaskStep of a multi-step task."""

@@ -17,7 +17,7 @@ from runs.errors import (
     SandboxFailed,
     VerifierFailed,
 )
-from runs.files import write_atomically
+from runs.files import is_disk_full, write_atomically
 from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, dump_config
 from runs.formats.result import TrialResult, dump_json
 from runs.formats.task import AgentSection
@@ -61,6 +61,9 @@ async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhas
     except asyncio.CancelledError as error:
         record.fail(error)
     except Exception as error:  # noqa: BLE001 - a trial may fail in any way; its job goes on
+        if is_disk_full(error):
+            # What was being copied out of the sandbox is torn anyway, and the result needs room.
+            record.directory.remove_copies()
         record.fail(error)
     result = trial_result(record, life.agent)
     write_atomically(record.directory.result, dump_json(result))

@@ -192,3 +192,36 @@ def test_a_missing_docker_engine_is_one_sentence(tmp_path: Path) -> None:
     assert done.stderr.startswith("no Docker engine answers at unix://")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "jobs").exists()
+
+
+def on_a_small_disk(tmp_path: Path, size: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a job whose directory `jobs` is a file system of its own; its files are listed on stdout at the end."""
+    jobs = tmp_path / "jobs"
+    jobs.mkdir()
+    script = f'mount -t tmpfs -o size={size} small {jobs} && "$@"; code=$?; cd {jobs} && find . -type f; exit $code'
+    namespaces = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
+    return subprocess.run(
+        ["unshare", *namespaces, "--", "sh", "-c", script, "sh", *command("-o", jobs, "--job-name", "full", *arguments)],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_disk_that_is_full_before_the_job_begins_is_one_sentence_with_nothing_written(tmp_path: Path) -> None:
+    task = make_task(tmp_path)
+    done = on_a_small_disk(tmp_path, "4k", "-p", task)
+    assert done.returncode == 2, done.stderr
+    assert "no space left" in done.stderr.lower()
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_disk_that_fills_up_during_a_trial_is_infrastructure_and_the_result_is_written(tmp_path: Path) -> None:
+    task = make_task(tmp_path, solve="head -c 3000000 /dev/zero > /logs/artifacts/big\n")
+    done = on_a_small_disk(tmp_path, "1m", "-p", task)
+    assert done.returncode == 1, done.stderr
+    assert "OSError" in done.stdout
+    assert "/result.json" in done.stdout
+    assert "/artifacts/" not in done.stdout

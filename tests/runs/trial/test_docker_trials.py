@@ -117,3 +117,18 @@ async def test_an_open_network_may_be_closed_for_the_verifier(tmp_path: Path, op
     task = make_task(tmp_path, solve=solve, test=test, toml=toml)
     result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
     assert result.rewards == {"reward": 1.0}, result.exception_info
+
+
+async def test_everybody_works_as_the_images_user_unless_the_task_names_one(
+    tmp_path: Path, open_sandbox: OpenSandbox
+) -> None:
+    dockerfile = "FROM python:3.11-slim-bookworm\nRUN useradd -m dev\nWORKDIR /home/dev\nUSER dev\n"
+    task = make_task(
+        tmp_path,
+        dockerfile=dockerfile,
+        solve="id -un > answer.txt\n",
+        test='#!/bin/bash\n[ "$(id -un) $(cat answer.txt)" = "root dev" ]; echo $((1 - $?)) > /logs/verifier/reward.txt\n',
+        toml=CLOSED.replace("[verifier]", '[verifier]\nuser = "root"'),
+    )
+    result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
+    assert result.rewards == {"reward": 1.0}, result.exception_info
