@@ -97,7 +97,7 @@ async def test_a_link_out_of_the_sandbox_is_refused_on_the_way_out(sandbox: Sand
 
 
 async def test_a_command_that_is_timed_out_is_killed_with_its_double_forks(sandbox: Sandbox) -> None:
-    command = "(setsid sh -c 'while :; do date +%N > /logs/agent/alive; sleep 0.05; done' &) ; sleep 60"
+    command = "(setsid sh -c 'while :; do date +%N >> /logs/agent/alive; sleep 0.05; done' &) ; sleep 60"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(1.0):
             await sandbox.exec(command)
@@ -105,7 +105,7 @@ async def test_a_command_that_is_timed_out_is_killed_with_its_double_forks(sandb
 
 
 async def test_ending_the_processes_ends_daemons_and_keeps_files(sandbox: Sandbox) -> None:
-    command = "nohup setsid sh -c 'while :; do date +%N > /logs/agent/alive; sleep 0.05; done' >/dev/null 2>&1 &"
+    command = "nohup setsid sh -c 'while :; do date +%N >> /logs/agent/alive; sleep 0.05; done' >/dev/null 2>&1 &"
     await sandbox.exec(command)
     await asyncio.sleep(0.3)
     await sandbox.end_processes()
