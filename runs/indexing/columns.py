@@ -32,7 +32,7 @@ def trial_columns(result: Json, config: Json) -> dict[str, Any]:
         "uuid": text(result.get("id"), 64),
         **_task_columns(result, config),
         **_agent_columns(result, config),
-        **_reward_columns(result),
+        **_reward_columns(result, config),
         **_exception_columns(result, steps),
         **_usage_columns(result, steps),
         **_timing_columns(result, steps),
@@ -62,10 +62,13 @@ def job_columns(config: Json, result: Json, *, zone: tzinfo = UTC) -> dict[str, 
     }
 
 
-def headline_reward(rewards: Json) -> float | None:
-    """The one number a list shows: `reward`, else the only key. Of several other keys none is the headline."""
-    if "reward" in rewards:
-        return number(rewards["reward"])
+def headline_reward(rewards: Json, key: str = "") -> float | None:
+    """The one number a list shows: `key` if the job names one, else `reward`, else the only key.
+
+    Of several other keys none is the headline.
+    """
+    if key or "reward" in rewards:
+        return number(rewards.get(key or "reward"))
     return number(next(iter(rewards.values()))) if len(rewards) == 1 else None
 
 
@@ -111,12 +114,13 @@ def model_parts(model: object) -> tuple[str, str]:
     return (provider, name) if slash else ("", provider)
 
 
-def _reward_columns(result: Json) -> dict[str, Any]:
+def _reward_columns(result: Json, config: Json) -> dict[str, Any]:
     verdict = mapping(result.get("verifier_result"))
     rewards = mapping(verdict.get("rewards"))
     if not rewards and number(verdict.get("reward")) is not None:
         rewards = {"reward": verdict["reward"]}
-    return {"reward": headline_reward(rewards), "rewards": clean_json(rewards) if rewards else None}
+    key = text(mapping(config.get("verifier")).get("headline_reward"), 255)
+    return {"reward": headline_reward(rewards, key), "rewards": clean_json(rewards) if rewards else None}
 
 
 def _exception_columns(result: Json, steps: list[Json]) -> dict[str, Any]:

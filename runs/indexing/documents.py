@@ -11,8 +11,8 @@ from runs.formats.trajectory_reader import ReadSubagentRef, ReadTrajectory, Traj
 from runs.indexing.cleaning import clean_json, clean_name, clip
 from runs.indexing.reader import Reader
 from runs.indexing.stamps import STRAY_TRAJECTORY_FILES, TRAJECTORY_FILES, places
-from runs.indexing.step_rows import step_row
-from runs.models import Step, Trajectory
+from runs.indexing.step_rows import StepRow, step_row
+from runs.models import Trajectory
 
 MAX_DOCUMENTS = 500
 MAX_WARNINGS = 100
@@ -25,7 +25,7 @@ class Document:
     """One trajectory, unsaved. `parent` is an earlier document; `is_main`: what it used is the trial's own use."""
 
     row: Trajectory
-    steps: list[Step]
+    steps: list[StepRow]
     parent: "Document | None"
     totals: TrajectoryTotals
     is_main: bool

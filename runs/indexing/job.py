@@ -1,5 +1,6 @@
 """One job directory to one Job row and its trials, idempotent; and the counters that lists show."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,23 @@ from pier_site.accounts.models import Project
 from runs.errors import InputInvalid
 from runs.indexing.cleaning import clean_name, clip
 from runs.indexing.columns import job_columns, label_of
+from runs.indexing.draft import FRESH_SEC, Draft, DraftTask, one_by_one, trial_name
 from runs.indexing.origin import LOCK, origin_of, zone_of
 from runs.indexing.problems import Problem, as_rows
 from runs.indexing.reader import Reader, is_young
 from runs.indexing.scan import Kind, kind_of, terminal_bench_refused, trials_in
 from runs.indexing.stamps import CONFIG, RESULT
-from runs.indexing.trial import FRESH_SEC, TrialReading, read_trial, trial_name
+from runs.indexing.trial import TrialReading, task_of, write_draft
 from runs.indexing.values import Json, mapping, mappings
 from runs.models import LIVE, Job, Origin, Status, Trial
+
+Drafts = Callable[[Sequence[DraftTask]], Iterator[Draft]]
 
 MAX_PATH_CHARS = 1024
 # Of trial_results inside a job's result.json, and of labels in a list.
 MAX_TOLD_TRIALS = 100_000
 MAX_AGENTS = 50
+MAX_NAMES_IN_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,18 @@ def directory_of(path: Path) -> str:
     return directory
 
 
-def index_job(project: Project, path: Path, *, only: set[str] | None = None, patience_sec: float = 0.0) -> IndexReport:
+def index_job(
+    project: Project,
+    path: Path,
+    *,
+    only: set[str] | None = None,
+    patience_sec: float = 0.0,
+    draft: Drafts = one_by_one,
+) -> IndexReport:
     """Bring the rows of a job directory up to date with its files; `only` limits it to trials of these names.
 
-    What is broken is reported and passed over. Trials are read one at a time: memory is that of the largest one.
+    What is broken is reported and passed over. Trials are read one at a time (memory is that of the largest one),
+    unless `draft` reads them otherwise.
     Raises `InputInvalid` for a Terminal-Bench 1 run.
     """
     directory = Path(directory_of(path))
@@ -72,9 +85,10 @@ def index_job(project: Project, path: Path, *, only: set[str] | None = None, pat
     reader = Reader(directory, patience_sec)
     files = _JobFiles(reader.mapping(CONFIG), reader.mapping(RESULT), reader.mapping(LOCK))
     job = _job_row(project, directory, files)
-    readings = _index_trials(job, directory, files, only=only, patience_sec=patience_sec)
+    readings = _index_trials(job, directory, files, draft, only=only, patience_sec=patience_sec)
     problems = [*reader.problems, *(problem for reading in readings for problem in reading.problems)]
-    _number_attempts(job)
+    if any(reading.was_read for reading in readings):
+        _number_attempts(job)
     _finish(job, files, reader.problems, directory)
     n_read = sum(reading.was_read for reading in readings)
     return IndexReport(
@@ -128,17 +142,29 @@ def _has_runner(job: Job) -> bool:
 
 
 def _index_trials(
-    job: Job, directory: Path, files: _JobFiles, *, only: set[str] | None, patience_sec: float
+    job: Job, directory: Path, files: _JobFiles, draft: Drafts, *, only: set[str] | None, patience_sec: float
 ) -> list[TrialReading]:
-    rows = {trial.name: trial for trial in job.trials.defer("exception_message", "step_results", "rewards")}
+    rows = job.trials.defer("exception_message", "step_results", "rewards")
     told = files.told_results()
-    folders = trials_in(directory)
-    known = {folder.name for folder in folders}
-    folders += [directory / name for name in sorted(told.keys() - known)]
+    if only is None:
+        folders = trials_in(directory)
+        known = {folder.name for folder in folders}
+        folders += [directory / name for name in sorted(told.keys() - known)]
+    else:
+        folders = [directory / name for name in sorted(only)]
+        if len(only) <= MAX_NAMES_IN_QUERY:
+            rows = rows.filter(name__in=[trial_name(folder) for folder in folders])
+    by_name = {trial.name: trial for trial in rows}
+    found: list[DraftTask | TrialReading] = []
+    for folder in folders:
+        row = by_name.get(trial_name(folder))
+        found.append(task_of(job, folder, row, told=told.get(folder.name), patience_sec=patience_sec))
+    drafts = draft([item for item in found if isinstance(item, DraftTask)])
     return [
-        read_trial(job, folder, rows.get(trial_name(folder)), told=told.get(folder.name), patience_sec=patience_sec)
-        for folder in folders
-        if only is None or folder.name in only
+        write_draft(job, by_name.get(trial_name(item.directory)), item, next(drafts))
+        if isinstance(item, DraftTask)
+        else item
+        for item in found
     ]
 
 

@@ -84,7 +84,7 @@ def unpack(payload: bytes | memoryview) -> StepPayload:
         if not 0 <= size <= MAX_UNPACKED_BYTES:
             return StepPayload(DAMAGED, is_damaged=True)
         data = zstandard.ZstdDecompressor().decompress(payload, max_output_size=MAX_UNPACKED_BYTES)
-        return _step_of(parse_json(data.decode(), max_depth=MAX_DEPTH))
+        return _step_of(parse_json(data.decode(), max_depth=MAX_DEPTH, lenient=True))
     except (zstandard.ZstdError, JsonInvalid, ValueError, TypeError, KeyError):
         return StepPayload(DAMAGED, is_damaged=True)
 

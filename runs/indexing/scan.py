@@ -1,6 +1,7 @@
 """Finds job directories. Looks at names, and only where they don't tell at one small file; reads no trial."""
 
 import os
+from collections.abc import Container
 from enum import StrEnum
 from pathlib import Path
 
@@ -48,22 +49,25 @@ def find_jobs(path: Path) -> list[Path]:
     return found
 
 
-def jobs_under(root: Path, *, depth: int = MAX_DEPTH) -> list[Path]:
-    """Job directories below `root`, sorted; Terminal-Bench 1 runs are listed too, so that they can be named."""
+def jobs_under(root: Path, *, known: Container[Path] = (), depth: int = MAX_DEPTH) -> list[Path]:
+    """Job directories below `root`, sorted; Terminal-Bench 1 runs are listed too, so that they can be named.
+
+    Those that are `known` are taken without a look inside.
+    """
     found: list[Path] = []
     for child in folders_in(root):
-        kind = kind_of(child)
+        kind = Kind.JOB if child in known else kind_of(child)
         if kind in (Kind.JOB, Kind.TERMINAL_BENCH):
             found.append(child)
         elif kind is Kind.OTHER and depth > 1:
-            found.extend(jobs_under(child, depth=depth - 1))
+            found.extend(jobs_under(child, known=known, depth=depth - 1))
     return found
 
 
-def trials_in(job: Path) -> list[Path]:
-    """The trial directories of a job, sorted by name."""
+def trials_in(job: Path, *, known: Container[str] = ()) -> list[Path]:
+    """The trial directories of a job, sorted by name; those whose name is `known` are taken without a look inside."""
     # Inside a job less is asked of a trial: it may have been killed before it wrote its first file.
-    return [child for child in folders_in(job) if _names_in(child) & TRIAL_NAMES]
+    return [child for child in folders_in(job) if child.name in known or _names_in(child) & TRIAL_NAMES]
 
 
 def kind_of(directory: Path) -> Kind:
@@ -82,13 +86,18 @@ def kind_of(directory: Path) -> Kind:
 
 def folders_in(directory: Path) -> list[Path]:
     """Sub-directories, sorted; hidden ones, and links that lead out of `directory`, are left out."""
+    found: list[Path] = []
     try:
         with os.scandir(directory) as entries:
-            names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+            for entry in entries:
+                if entry.name.startswith(".") or not entry.is_dir():
+                    continue
+                path = directory / entry.name
+                if not entry.is_symlink() or stays_within(path, directory):
+                    found.append(path)
     except OSError:
         return []
-    children = [directory / name for name in sorted(names)]
-    return [child for child in children if not child.is_symlink() or stays_within(child, directory)]
+    return sorted(found)
 
 
 def terminal_bench_refused(path: Path) -> InputInvalid:

@@ -1,4 +1,16 @@
-"""One read step to one unsaved Step row: the columns that outlines, lists and filters need, and the payload."""
+"""Steps as the table has them: the columns that outlines, lists and filters need, the payload, and how they get there.
+
+Rows are written with one prepared statement: five times faster than through model instances, which matters here alone.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from itertools import islice
+from operator import attrgetter
+from typing import Any
+
+from django.db import connection
 
 from runs.formats.trajectory_reader import ReadStep, ReadToolCall
 from runs.indexing.cleaning import clip
@@ -9,11 +21,38 @@ MAX_SUMMARY_CHARS = 200
 MAX_TOOL_NAMES_CHARS = 500
 MAX_SMALL_INTEGER = 2**15 - 1
 MAX_POSITIVE_INTEGER = 2**31 - 1
+BATCH = 1000
 
 
-def step_row(step: ReadStep) -> Step:
-    """The row of a step, without its trajectory and trial; the payload is compressed here (about 20 µs for 3 KB)."""
-    return Step(
+@dataclass(slots=True)
+class StepRow:
+    """A row of Step without its trajectory and trial; the names are those of the model's fields."""
+
+    index: int
+    step_id: int
+    source: str
+    at: datetime | None
+    model_name: str
+    summary: str
+    tool_names: str
+    n_tool_calls: int
+    has_error: bool
+    is_copied_context: bool
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    cost_usd: float | None
+    payload: bytes
+
+
+# The moment comes first because it alone is adapted to the database.
+COLUMNS = ("at", *(field.name for field in fields(StepRow) if field.name != "at"))
+_all_but_at: Callable[[StepRow], tuple[Any, ...]] = attrgetter(*COLUMNS[1:])
+
+
+def step_row(step: ReadStep) -> StepRow:
+    """The row of a step; its payload is compressed here, which is most of the work (about 50 µs for 3 KB)."""
+    return StepRow(
         index=step.index,
         step_id=min(step.step_id if step.step_id is not None else step.index + 1, MAX_POSITIVE_INTEGER),
         source=step.source,
@@ -30,6 +69,26 @@ def step_row(step: ReadStep) -> Step:
         cost_usd=step.cost_usd,
         payload=pack(step),
     )
+
+
+def insert_steps(rows: Iterable[StepRow], *, trajectory_id: int, trial_id: int) -> None:
+    """Insert the rows in batches of a thousand; the caller holds the transaction."""
+    quote = connection.ops.quote_name
+    names = ("trajectory_id", "trial_id", *COLUMNS)
+    columns = ", ".join(quote(name) for name in names)
+    places = ", ".join(["%s"] * len(names))
+    # Names come from the model, values are parameters.
+    statement = f"INSERT INTO {quote(Step._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    with connection.cursor() as cursor:
+        values = _values(rows, trajectory_id, trial_id)
+        while batch := list(islice(values, BATCH)):
+            cursor.executemany(statement, batch)
+
+
+def _values(rows: Iterable[StepRow], trajectory_id: int, trial_id: int) -> Iterator[tuple[Any, ...]]:
+    adapt = connection.ops.adapt_datetimefield_value
+    for row in rows:
+        yield trajectory_id, trial_id, adapt(row.at), *_all_but_at(row)
 
 
 def summary_of(step: ReadStep) -> str:

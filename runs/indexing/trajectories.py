@@ -12,9 +12,9 @@ from runs.indexing.columns import MAX_POSITIVE_INTEGER, MAX_TOKENS
 from runs.indexing.documents import Document, DocumentFinder
 from runs.indexing.problems import Problem
 from runs.indexing.reader import Reader
+from runs.indexing.step_rows import insert_steps
 from runs.models import Step, Trajectory, Trial
 
-STEP_BATCH = 1000
 # Where kept rows wait while others take their places: positions are unique within a trial.
 ASIDE = 1_000_000
 ROW_FIELDS = [
@@ -86,9 +86,7 @@ def write_trajectories(trial: Trial, found: TrialTrajectories) -> None:
             row.parent = document.parent.row if document.parent else None
             row.pk = kept.get((row.path, row.fragment))
             row.save(force_insert=row.pk is None, update_fields=ROW_FIELDS if row.pk else None)
-            for step in document.steps:
-                step.trajectory, step.trial = row, trial
-            Step.objects.bulk_create(document.steps, batch_size=STEP_BATCH)
+            insert_steps(document.steps, trajectory_id=row.pk, trial_id=trial.pk)
 
 
 def _clear(trial: Trial, documents: set[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -1,3 +1,4 @@
+import json
 from typing import Any
 
 import pytest
@@ -5,6 +6,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runs.formats.reading import parse_json
 from runs.formats.trajectory_reader import read_trajectory
 from runs.indexing.payload import MAX_STEP_BYTES, MAX_UNPACKED_BYTES, StepPayload, pack, unpack
 from tests.runs.indexing.files import step, trajectory
@@ -39,6 +41,26 @@ def test_a_step_comes_back_as_it_was_read_with_its_raw_form_beside_it() -> None:
     assert "from nobody" in f"{payload.observations}{call.result}"
     assert payload.raw == raw
     assert not payload.is_damaged
+
+
+def test_the_raw_form_is_the_same_whatever_it_shares_with_the_normalised_one() -> None:
+    calls = [{"tool_call_id": name, "function_name": "x", "arguments": {"n": name}} for name in "abc"]
+    results: list[Any] = [
+        {"source_call_id": "b", "content": "same text"},
+        {"source_call_id": "a", "content": "same text"},
+        {"source_call_id": "c", "content": "one"},
+        {"source_call_id": "c", "content": "two"},
+        {"content": [{"type": "text", "text": "part"}]},
+        "no object",
+        {"content": None},
+    ]
+    for raw in (
+        step(1, tool_calls=calls, observation={"results": results}),
+        step(1, tool_calls=[*calls, "no object"], observation={"results": results}),
+        step(1, message=None, tool_calls=[{"arguments": '{"a": 1}'}, {}], observation={"results": {}}),
+        step(1, message="0", tool_calls={}, observation=[], shared={"message": True}),
+    ):
+        assert packed(raw).raw == raw
 
 
 def test_arguments_that_are_json_text_become_an_object_and_other_text_stays_text() -> None:
@@ -96,5 +118,7 @@ def test_a_frame_that_would_unpack_to_more_than_the_limit_is_not_unpacked() -> N
     )
 )
 def test_any_step_that_can_be_read_can_be_packed_and_unpacked(value: Any) -> None:
-    payload = packed({"message": value, "tool_calls": value, "observation": {"results": value}, "extra": value})
+    raw = {"message": value, "tool_calls": value, "observation": {"results": value}, "extra": value}
+    payload = packed(parse_json(json.dumps(raw), lenient=True))
     assert not payload.is_damaged
+    assert payload.raw == parse_json(json.dumps(raw), lenient=True)
