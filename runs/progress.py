@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runs.formats.result import TrialResult
+from runs.formats.reward import headline
 from runs.models import Phase
 from runs.scheduling.local import Watcher
 from runs.trial.plan import TrialPlan
@@ -26,17 +27,9 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def headline(result: TrialResult) -> float | None:
-    """The reward that stands for a trial: `reward`, or its only key."""
-    rewards = result.rewards or {}
-    if "reward" in rewards or len(rewards) != 1:
-        return rewards.get("reward")
-    return next(iter(rewards.values()))
-
-
 def outcome(result: TrialResult) -> str:
     """A trial's reward and exception in a few words; both, when there are both."""
-    reward = headline(result)
+    reward = headline(result.rewards)
     words = [f"reward {reward:g}"] if reward is not None else []
     if reward is None and result.rewards:
         words = [", ".join(f"{key} {value:g}" for key, value in result.rewards.items())]
@@ -64,7 +57,7 @@ class Counts:
     def add(self, result: TrialResult) -> None:
         self.n_ended += 1
         self.n_exceptions += result.exception_info is not None
-        reward = headline(result)
+        reward = headline(result.rewards)
         if reward is not None:
             self.rewards.append(reward)
 
@@ -98,6 +91,10 @@ class PlainProgress(Watcher):
         if result.exception_info:
             self._say(f"{plan.name}  {result.exception_info.exception_message.partition(chr(10))[0]}")
 
+    def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None:
+        self._began.pop(plan.name)
+        self._say(f"{plan.name}  {outcome(result)}, tried again in {seconds:.0f} s")
+
 
 class LiveProgress(Watcher):
     """A bar for the job and a line for each running trial, redrawn in place."""
@@ -122,11 +119,16 @@ class LiveProgress(Watcher):
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None:
         _, began, _ = self._running.pop(plan.name)
         self._counts.add(result)
-        style = "red" if result.exception_info else "green" if headline(result) else "yellow"
+        style = "red" if result.exception_info else "green" if headline(result.rewards) else "yellow"
         line = Text.assemble(
             (f"{clock(time.monotonic() - began):>8}  ", "dim"), printable(plan.name), "  ", (outcome(result), style)
         )
         self._live.console.print(line)
+
+    def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None:
+        self._running.pop(plan.name)
+        line = f"          {plan.name}  {outcome(result)}, tried again in {seconds:.0f} s"
+        self._live.console.print(Text(printable(line), "yellow"))
 
     def _draw(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
@@ -160,7 +162,7 @@ def print_summary(results: Sequence[TrialResult], directory: Path, *, was_cancel
     for column in ("agent · model · dataset", "trials", "rewarded", "mean reward", "exceptions", "cost"):
         table.add_column(column, justify="left" if column.startswith("agent") else "right")
     for key, group in sorted(groups.items()):
-        rewards = [reward for result in group if (reward := headline(result)) is not None]
+        rewards = [reward for result in group if (reward := headline(result.rewards)) is not None]
         costs = [cost for result in group if result.agent_result and (cost := result.agent_result.cost_usd) is not None]
         table.add_row(
             Text(printable(key.replace("__", " · "))),

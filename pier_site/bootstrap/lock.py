@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from pier_site.bootstrap.terminal import CACHE, SetupFailed, run_quietly, say
 from runs.errors import PierError
@@ -12,7 +13,9 @@ LOCKS = {"base.txt": (), "dev.txt": ("--group", "dev")}
 
 def lock() -> None:
     """Run `uv pip compile` for each file; raise `SetupFailed` when uv is missing or finds no solution."""
-    uv = next((path for path in ("uv", str(CACHE / "uv/bin/uv")) if runs(path)), None)
+    # The places where venv.sh looks, too.
+    places = [Path.home() / ".local/bin/uv", CACHE / "uv/bin/uv", *Path.home().glob(".pyenv/versions/*/bin/uv")]
+    uv = next((path for path in ("uv", *map(str, places)) if runs(path)), None)
     if uv is None:
         raise SetupFailed("uv is missing: https://docs.astral.sh/uv/getting-started/")
     for name, options in LOCKS.items():

@@ -191,13 +191,22 @@ class EnvironmentConfig(JobSection):
 
 
 class VerifierConfig(JobSection):
-    """What the job changes in verification."""
+    """What the job changes in verification, and how it reads rewards (Pier Site's own keys).
+
+    `reward_order` says which of two reward files counts; `missing_reward` whether none is an error or 0;
+    `headline_reward` which key stands for a trial (None: `reward`, else the only one); `score_keys` which keys are
+    scores, of which statistics are made (None: all).
+    """
 
     override_timeout_sec: Seconds | None = None
     max_timeout_sec: Seconds | None = None
     env: Env = {}
     disable: bool = False
     extra_allowed_hosts: Hosts = []
+    reward_order: Literal["txt-first", "json-first"] = "txt-first"
+    missing_reward: Literal["error", "zero"] = "error"
+    headline_reward: str | None = None
+    score_keys: list[str] | None = None
 
 
 class MetricConfig(JobSection):

@@ -181,7 +181,7 @@ class JobStats(_Result):
 
 
 class JobResult(_Result):
-    """A job's `result.json`; the trials' results stay in their own directories."""
+    """A job's `result.json`; the trials' results stay in their own directories. `pier_site` names our version."""
 
     id: UUID = Field(default_factory=uuid4)
     started_at: UtcDatetime
@@ -189,6 +189,7 @@ class JobResult(_Result):
     finished_at: UtcDatetime | None = None
     n_total_trials: int
     stats: JobStats = JobStats()
+    pier_site: dict[str, str] = {}
 
 
 _AGGREGATES: Final[dict[str, Callable[[Sequence[float]], float]]] = {

@@ -63,6 +63,16 @@ def parse_reward_json(text: str) -> dict[str, float]:
     return {key: _finite(value, "reward.json") for key, value in values.items()}
 
 
+def headline(rewards: Mapping[str, float] | None, key: str | None = None) -> float | None:
+    """The one number that stands for a trial: `key` if it is given, else `reward`, else the only reward there is."""
+    if not rewards:
+        return None
+    wanted = key or REWARD_KEY
+    if wanted in rewards or key or len(rewards) != 1:
+        return rewards.get(wanted)
+    return next(iter(rewards.values()))
+
+
 def is_crash_sentinel(rewards: Mapping[str, float]) -> bool:
     """Whether rewards read from a reward.txt with no reward.json beside it mean that the verifier itself crashed."""
     return dict(rewards) == {REWARD_KEY: _CRASH_SENTINEL}

@@ -31,14 +31,15 @@ UNSUPPORTED_OF_AGENT = (
 )
 
 
-def expand(config: JobConfig, job_directory: Path, job_id: UUID) -> list[TrialPlan]:
+def expand(config: JobConfig, job_directory: Path, job_id: UUID, *, check_agents: bool = True) -> list[TrialPlan]:
     """All trials of a job: for each attempt, for each task, for each agent (innermost), explicit tasks first.
 
     A task that cannot be loaded is planned too, and becomes a failed trial, unless nothing at all can be loaded. Raises
     InputInvalid for missing paths, empty selections and agents that don't exist.
     """
-    for agent in config.agents:
-        create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
+    if check_agents:
+        for agent in config.agents:
+            create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
     tasks = [*_explicit(config), *(task for dataset in config.datasets for task in select_tasks(dataset))]
     if not tasks:
         raise JobInvalid("the job names no task: give -p TASK_OR_DATASET, or tasks or datasets in the job file")
@@ -126,7 +127,6 @@ def refuse_unsupported(config: JobConfig) -> None:
         name
         for prefix, section, names in (
             ("", config, ("install_only", "extra_instructions", "extra_instruction_paths")),
-            ("retry.", config.retry, ("max_retries",)),
             ("environment.", config.environment, UNSUPPORTED_OF_ENVIRONMENT),
             ("verifier.", config.verifier, ("extra_allowed_hosts",)),
             *(("agents[].", agent, UNSUPPORTED_OF_AGENT) for agent in config.agents),

@@ -16,20 +16,24 @@ def confirm_host_variables(config: JobConfig, *, assume_yes: bool) -> None:
 
     What the job itself refers to was asked for by its author: only its absence is told.
     """
-    of_tasks = list(_task_values(config))
-    of_job = [*config.environment.env.values(), *config.verifier.env.values()]
-    for agent in config.agents:
-        of_job += agent.env.values()
-    missing = missing_variables([*of_tasks, *of_job], os.environ)
+    missing = missing_host_variables(config)
     if missing:
         raise JobInvalid(f"these variables are needed and not set: {', '.join(missing)}")
-    names = sorted({name for value in of_tasks for name in references(value) if name in os.environ})
+    names = sorted({name for value in _task_values(config) for name in references(value) if name in os.environ})
     if not names or assume_yes:
         return
     sys.stdout.write(f"The tasks ask for these variables of this machine: {', '.join(names)}\n")
     answer = input("Give them? (Y/n) ").strip().lower()
     if answer not in ("", "y", "yes"):
         raise InputInvalid("nothing was run")
+
+
+def missing_host_variables(config: JobConfig) -> list[str]:
+    """The variables that the job or its tasks refer to without a default and that are not set, sorted."""
+    of_job = [*config.environment.env.values(), *config.verifier.env.values()]
+    for agent in config.agents:
+        of_job += agent.env.values()
+    return missing_variables([*_task_values(config), *of_job], os.environ)
 
 
 def _task_values(config: JobConfig) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The job's own files: its directory with a free name, config.json, result.json as trials end, job.log."""
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,10 @@ from runs.errors import InputInvalid
 from runs.files import write_atomically
 from runs.formats.job import JobConfig, dump_config
 from runs.formats.result import JobResult, TrialResult, dump_json, job_stats
+from runs.formats.reward import headline
+from runs.statistics.pass_at_k import mean_pass_at_k
 from runs.trial.record import now
+from runs.version import VERSION
 
 # result.json of a job is for readers of files; while trials end in quick succession it is not written for each.
 WRITE_INTERVAL_SEC = 1.0
@@ -39,18 +43,23 @@ class JobDirectory:
 
     def __init__(self, config: JobConfig, job_id: UUID, n_trials: int) -> None:
         self.path: Path = config.path
-        self.result = JobResult(id=job_id, started_at=now(), updated_at=now(), n_total_trials=n_trials)
+        self.result = JobResult(
+            id=job_id,
+            started_at=now(),
+            updated_at=now(),
+            n_total_trials=n_trials,
+            pier_site={"version": VERSION},
+        )
         self._config = config
         self._results: list[TrialResult] = []
         self._written = 0.0
         write_atomically(self.path / "config.json", dump_config(config))
-        self.write(n_running=0, finished=False)
+        self.write()
 
     def add(self, result: TrialResult) -> None:
         """Take a trial's result into the statistics; its configuration, the bulk of it, is not kept."""
         self._results.append(result.model_copy(update={"config": {}}))
-        reward = result.rewards.get("reward") if result.rewards else None
-        outcome = f"reward {reward}" if reward is not None else f"rewards {result.rewards}"
+        outcome = f"rewards {result.rewards}" if result.rewards else "no reward"
         failure = f", {result.exception_info.exception_type}" if result.exception_info else ""
         self.log(f"{result.trial_name}: {outcome}{failure}")
 
@@ -59,7 +68,7 @@ class JobDirectory:
         with (self.path / "job.log").open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{now():%Y-%m-%dT%H:%M:%SZ} {message}\n")
 
-    def write(self, *, n_running: int, finished: bool) -> None:
+    def write(self, *, n_running: int = 0, n_retries: int = 0, finished: bool = False) -> None:
         """Write result.json; skipped when it was written a moment ago, except at the end."""
         if not finished and time.monotonic() - self._written < WRITE_INTERVAL_SEC:
             return
@@ -69,14 +78,43 @@ class JobDirectory:
         if finished:
             result.finished_at = result.updated_at
         result.stats = job_stats(
-            self._results,
+            self._scored,
             metrics=self._config.metrics,
             n_running=n_running,
+            n_retries=n_retries,
             n_pending=result.n_total_trials - len(self._results) - n_running,
         )
+        if finished:
+            for key, stats in result.stats.evals.items():
+                stats.pass_at_k = mean_pass_at_k(self._attempts(key))
         write_atomically(self.path / "result.json", dump_json(result))
+
+    @property
+    def _scored(self) -> list[TrialResult]:
+        """The results with those rewards only that the job calls scores."""
+        keys = self._config.verifier.score_keys
+        return self._results if keys is None else [_with_rewards(result, keys) for result in self._results]
+
+    def _attempts(self, eval_key: str) -> dict[str, list[float]]:
+        """Headline rewards by task, of one agent, model and dataset; a missing reward is a failure, as in Pier."""
+        attempts: dict[str, list[float]] = defaultdict(list)
+        for result in self._results:
+            if result.eval_key == eval_key:
+                attempts[result.task_name].append(
+                    headline(result.rewards, self._config.verifier.headline_reward) or 0.0
+                )
+        return attempts
 
     @property
     def results(self) -> Sequence[TrialResult]:
         """The results so far, without their configurations."""
         return self._results
+
+
+def _with_rewards(result: TrialResult, keys: Sequence[str]) -> TrialResult:
+    if result.verifier_result is None or result.rewards is None:
+        return result
+    kept = {key: value for key, value in result.rewards.items() if key in keys}
+    return result.model_copy(
+        update={"verifier_result": result.verifier_result.model_copy(update={"rewards": kept or None})}
+    )

@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -21,10 +22,12 @@ from runs.models import Job, Phase
 from runs.owner import this_owner
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.job_directory import JobDirectory, claim_directory
+from runs.scheduling.retries import delay_sec, wants_retry
 from runs.scheduling.rows import create_rows, end_job
+from runs.trial.directory import TrialDirectory
 from runs.trial.lifecycle import run_trial
 from runs.trial.plan import TrialPlan
-from runs.trial.rows import Claim, beat, claim, finish, set_phase
+from runs.trial.rows import Claim, beat, claim, finish, queue_again, set_phase
 from runs.trial.sandbox import OpenSandbox, sandbox_opener
 
 HEARTBEAT_SEC = 3.0
@@ -37,6 +40,7 @@ class Watcher(Protocol):
     def trial_began(self, plan: TrialPlan) -> None: ...
     def phase_began(self, plan: TrialPlan, phase: Phase, task_step: str) -> None: ...
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None: ...
+    def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None: ...
 
 
 class JobRun:
@@ -45,6 +49,7 @@ class JobRun:
     def __init__(
         self,
         job: Job,
+        config: JobConfig,
         files: JobDirectory,
         plans: Sequence[TrialPlan],
         trial_ids: dict[str, int],
@@ -60,7 +65,15 @@ class JobRun:
         self._open_sandbox = open_sandbox
         self._watcher = watcher
         self._owner = this_owner()
+        self._config = config
+        self._queue: asyncio.Queue[TrialPlan] = asyncio.Queue()
         self._running: dict[int, asyncio.Task[TrialResult]] = {}
+        # Trials between two executions, and the results of their last ones.
+        self._waiting: dict[str, tuple[asyncio.TimerHandle, TrialPlan]] = {}
+        self._failed: dict[str, TrialResult] = {}
+        self._n_open = len(plans)
+        self._n_retries = 0
+        self._all_ended = asyncio.Event()
         self._counters_are_stale = asyncio.Event()
 
     @property
@@ -70,13 +83,17 @@ class JobRun:
 
     async def run(self, n_concurrent: int) -> None:
         """Run all trials. The first SIGINT or SIGTERM cancels what runs and starts nothing more; a second one exits."""
-        queue = iter(self._plans)
+        for plan in self._plans:
+            self._queue.put_nowait(plan)
         with self._signals():
             heart = asyncio.create_task(self._heartbeat())
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(n_concurrent, len(self._plans))):
-                        group.create_task(self._work(queue))
+                    workers = [group.create_task(self._work()) for _ in range(min(n_concurrent, len(self._plans)))]
+                    # A trial that waits for its next execution holds no worker, so an empty queue is not the end.
+                    await self._all_ended.wait()
+                    for worker in workers:
+                        worker.cancel()
             finally:
                 heart.cancel()
                 with suppress(asyncio.CancelledError):
@@ -84,26 +101,48 @@ class JobRun:
         if self._disk_error:
             await sync_to_async(end_job)(self.job, cancelled=True)
             raise self._disk_error
-        self.files.write(n_running=0, finished=not self.was_cancelled)
+        self._write_result(finished=not self.was_cancelled)
         await sync_to_async(end_job)(self.job, cancelled=self.was_cancelled)
 
-    async def _work(self, queue: Iterator[TrialPlan]) -> None:
-        for plan in queue:
-            if self.was_cancelled:
-                return
+    async def _work(self) -> None:
+        while True:
+            plan = await self._queue.get()
+            self._waiting.pop(plan.name, None)
             try:
-                await self._run_one(plan)
+                if await self._run_one(plan):
+                    continue
             except ExecutionSuperseded:
-                continue
+                pass
             except OSError as error:
                 if not is_disk_full(error):
                     raise
                 # Not even a result can be written: every other trial would end the same way.
                 self._disk_error = error
                 self.cancel()
+            self._n_open -= 1
+            if not self._n_open:
+                self._all_ended.set()
 
-    async def _run_one(self, plan: TrialPlan) -> None:
+    async def _run_one(self, plan: TrialPlan) -> bool:
+        """Run one execution of a trial; whether there will be another."""
+        if self.was_cancelled:
+            if failed := self._failed.pop(plan.name, None):
+                # It would have been tried again: what it came to so far is its result.
+                mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
+                await self._record(mine, plan, failed)
+            return False
         mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
+        if self._failed.pop(plan.name, None):
+            TrialDirectory(plan.directory).put_aside(plan.execution - 1)
+        result = await self._result_of(mine, plan)
+        retry = self._config.retry
+        if wants_retry(result, retry, execution=plan.execution) and not self.was_cancelled:
+            await self._retry_later(mine, plan, result)
+            return True
+        await self._record(mine, plan, result)
+        return False
+
+    async def _result_of(self, mine: Claim, plan: TrialPlan) -> TrialResult:
         self._watcher.trial_began(plan)
         self._counters_are_stale.set()
 
@@ -116,18 +155,33 @@ class JobRun:
         if self.was_cancelled:
             task.cancel()
         try:
-            result = await task
+            return await task
         finally:
             del self._running[mine.trial_id]
-        await self._record(mine, plan, result)
 
     async def _record(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
         cancelled = result.exception_info is not None and result.exception_info.exception_type == CANCELLED
         await sync_to_async(finish)(mine, self.job, plan, cancelled=cancelled)
         self.files.add(result)
-        self.files.write(n_running=len(self._running), finished=False)
+        self._write_result(finished=False)
         self._watcher.trial_ended(plan, result)
         self._counters_are_stale.set()
+
+    async def _retry_later(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
+        """Queue the trial again, for its next execution, after a while."""
+        seconds = delay_sec(self._config.retry, execution=plan.execution)
+        await sync_to_async(queue_again)(mine)
+        self._n_retries += 1
+        self._failed[plan.name] = result
+        failure = result.exception_info.exception_type if result.exception_info else "no exception"
+        self.files.log(f"{plan.name}: {failure} in execution {plan.execution}, tried again in {seconds:.1f} s")
+        self._watcher.trial_waits(plan, result, seconds)
+        again = replace(plan, execution=plan.execution + 1)
+        timer = asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, again)
+        self._waiting[plan.name] = (timer, again)
+
+    def _write_result(self, *, finished: bool) -> None:
+        self.files.write(n_running=len(self._running), n_retries=self._n_retries, finished=finished)
 
     async def _heartbeat(self) -> None:
         """Every few seconds: say that we live, cancel what people asked to, bring the job's counters up to date."""
@@ -145,6 +199,10 @@ class JobRun:
         self.was_cancelled = True
         for task in self._running.values():
             task.cancel()
+        for timer, plan in self._waiting.values():
+            timer.cancel()
+            self._queue.put_nowait(plan)
+        self._waiting.clear()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -188,7 +246,7 @@ def run_job(
         except BaseException:
             shutil.rmtree(config.path, ignore_errors=True)
             raise
-        run = JobRun(job, files, plans, trial_ids, open_sandbox, announce(config, plans))
+        run = JobRun(job, config, files, plans, trial_ids, open_sandbox, announce(config, plans))
         asyncio.run(run.run(config.n_concurrent_trials))
         return run
     finally:

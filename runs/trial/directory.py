@@ -4,6 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+# Earlier tries at an attempt, each with the files it left.
+EXECUTIONS = "executions"
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
@@ -58,6 +61,14 @@ class TrialDirectory:
         """Give back the space of what was copied out of the sandbox."""
         for folder in (self.root / "artifacts", self.root / "steps"):
             shutil.rmtree(folder, ignore_errors=True)
+
+    def put_aside(self, execution: int) -> None:
+        """Move what an execution left to executions/N/: the next one begins with an empty directory."""
+        target = self.root / EXECUTIONS / str(execution)
+        target.mkdir(parents=True)
+        for path in self.root.iterdir():
+            if path.name != EXECUTIONS:
+                path.rename(target / path.name)
 
     def folders(self, task_step: str | None = None) -> Folders:
         """Where the logs of the trial lie, or those of one TaskStep of a multi-step task."""

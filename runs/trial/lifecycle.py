@@ -87,9 +87,8 @@ class TrialLife:
         record.task_checksum = task.checksum()
         record.verifier_mode = "separate" if verifier_is_separate(task) else "shared"
         record.reward_strategy = task.config.multi_step_reward_strategy or "mean"
-        record.warnings = [*task.warnings, *not_enforced(task, plan.config.environment.type or "")]
-        for warning in record.warnings:
-            record.log(f"warning: {warning}")
+        for warning in (*task.warnings, *not_enforced(task, plan.config.environment.type or "")):
+            record.warn(warning)
         config = plan.config.agent
         self.agent = create_agent(config.name or DEFAULT_AGENT, model_name=config.model_name, kwargs=config.kwargs)
         async with opened(self.open_sandbox(agent_spec(plan, task)), record.log) as sandbox:

@@ -23,10 +23,11 @@ class Multipliers:
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """The k-th attempt (`attempt`, from 1) at a task by one agent of a job."""
+    """The k-th attempt (`attempt`, from 1) at a task by one agent of a job, and which try at it this is."""
 
     config: TrialConfig
     attempt: int
+    execution: int = 1
 
     @property
     def name(self) -> str:

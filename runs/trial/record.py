@@ -71,6 +71,11 @@ class TrialRecord:
         with self.directory.log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{now():%Y-%m-%dT%H:%M:%S.%fZ} {message}\n")
 
+    def warn(self, message: str) -> None:
+        """Note what everybody who reads the result should know."""
+        self.warnings.append(message)
+        self.log(f"warning: {message}")
+
     @asynccontextmanager
     async def phase(self, phase: Phase, stage: StageRecord | None = None) -> AsyncIterator[None]:
         """Time the body as `phase`, of the stage if one is given, and tell who watches that it began."""

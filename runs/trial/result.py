@@ -53,6 +53,7 @@ def trial_result(record: TrialRecord, agent: Agent | None) -> TrialResult:
         n_agent_steps=agent_result.n_agent_steps if agent_result else None,
         step_results=[stage.as_step_result() for stage in steps] or None,
         attempt=plan.attempt,
+        execution=plan.execution,
         warnings=record.warnings,
     )
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db import transaction
-
 from runs.errors import ExecutionSuperseded
 from runs.indexing.trial import index_trial
 from runs.models import LIVE, Job, Phase, Status, Trial
@@ -38,15 +36,24 @@ def set_phase(mine: Claim, phase: Phase) -> None:
 
 
 def finish(mine: Claim, job: Job, plan: TrialPlan, *, cancelled: bool) -> None:
-    """Index the trial's final files and end its row. Raises ExecutionSuperseded, with nothing written."""
-    with transaction.atomic():
-        _update(mine, phase="")
-        index_trial(job, plan.directory, only_if_changed=False, owner=mine.owner)
-        status = Status.CANCELLED if cancelled else Status.FINISHED
-        Trial.objects.filter(pk=mine.trial_id).update(status=status, attempt=plan.attempt)
+    """Index the trial's final files and end its row. Raises ExecutionSuperseded, with nothing written.
+
+    The indexer has its own short transaction, fenced by owner and execution too: reading files holds no lock.
+    """
+    _update(mine, phase="")
+    index_trial(job, plan.directory, only_if_changed=False, owner=mine.owner)
+    status = Status.CANCELLED if cancelled else Status.FINISHED
+    ended = Trial.objects.filter(pk=mine.trial_id, execution=mine.execution, owner=mine.owner)
+    if not ended.update(status=status, phase="", attempt=plan.attempt):
+        raise ExecutionSuperseded(f"trial {mine.trial_id}: a newer execution has taken it over")
 
 
-def _update(mine: Claim, **columns: str) -> None:
+def queue_again(mine: Claim) -> None:
+    """Give the trial back for its next execution. Raises ExecutionSuperseded."""
+    _update(mine, phase="", status=Status.QUEUED, owner="", execution=mine.execution + 1)
+
+
+def _update(mine: Claim, **columns: str | int) -> None:
     written = Trial.objects.filter(
         pk=mine.trial_id, execution=mine.execution, owner=mine.owner, status=Status.RUNNING
     ).update(heartbeat_at=datetime.now(UTC), **columns)

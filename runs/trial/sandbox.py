@@ -23,14 +23,14 @@ JOB_LABEL = "pier-site.job"
 def agent_spec(plan: TrialPlan, task: Task) -> SandboxSpec:
     """The sandbox in which the agent works. Raises TaskInvalid for what cannot be honoured: nothing is ignored."""
     section = task.config.environment
-    refuse_unsupported(task, section)
+    refuse_unsupported_task(task, section)
     return _spec(plan, plan.name, task, section, context=task.environment_dir, phase_step=None)
 
 
 def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> SandboxSpec:
     """The sandbox of a separate verifier: its own image, or one built from tests/, or the agent's."""
     section = verifier_environment(task, step)
-    refuse_unsupported(task, section)
+    refuse_unsupported_task(task, section)
     own = [step.config.verifier.environment] if step else []
     image = next((part.docker_image for part in (*own, task.config.verifier.environment) if part), None)
     context = verifier_context(task, step) or task.environment_dir
@@ -73,7 +73,7 @@ def _spec(
     )
 
 
-def refuse_unsupported(task: Task, section: EnvironmentSection) -> None:
+def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
     """Raise TaskInvalid for what a task needs and no sandbox here has."""
     wants = None
     if section.os != "linux":

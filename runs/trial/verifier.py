@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from runs.errors import SandboxFailed, TaskInvalid, VerifierFailed, VerifierTimeoutError
+from runs.formats.job import VerifierConfig
 from runs.formats.network import resolve_network
 from runs.formats.result import VerifierResult
 from runs.formats.reward import (
     MAX_REWARD_BYTES,
+    REWARD_KEY,
+    RewardFileEmptyError,
     RewardFileNotFoundError,
     is_crash_sentinel,
     parse_reward_json,
@@ -91,7 +94,7 @@ async def _run_tests(
     finally:
         output.close()
         await _fetch_logs(sandbox, folders, record)
-    rewards = read_rewards(folders.verifier, exit_code=result.exit_code, warn=record.log)
+    rewards = _judged(folders.verifier, plan.config.verifier, exit_code=result.exit_code, record=record)
     return VerifierResult(rewards=rewards, exit_code=result.exit_code)
 
 
@@ -121,27 +124,58 @@ async def _fetch_logs(sandbox: Sandbox, folders: Folders, record: TrialRecord) -
         captured.replace(folders.verifier / OUTPUT)
 
 
-def read_rewards(directory: Path, *, exit_code: int, warn: Callable[[str], None]) -> dict[str, float]:
-    """The rewards in a verifier's log folder: reward.txt if it is there, else reward.json, as in Pier.
+def _judged(directory: Path, rules: VerifierConfig, *, exit_code: int, record: TrialRecord) -> dict[str, float]:
+    """The rewards, by the job's rules; a missing one counts as 0 only where the job says so, and that is noted."""
+    try:
+        return read_rewards(directory, rules, exit_code=exit_code, warn=record.warn)
+    except (RewardFileNotFoundError, RewardFileEmptyError) as error:
+        if rules.missing_reward == "error":
+            raise
+        record.warn(f"counted as reward 0, as the job says: {error}")
+        return {rules.headline_reward or REWARD_KEY: 0.0}
+
+
+def read_rewards(
+    directory: Path, rules: VerifierConfig, *, exit_code: int, warn: Callable[[str], None]
+) -> dict[str, float]:
+    """The rewards in a verifier's log folder. Of two files the first in the job's order counts: reward.txt as in Pier,
+    or reward.json as in Harbor.
 
     Raises RewardFileNotFoundError, RewardFileEmptyError, VerifierOutputParseError or VerifierCrashedError. The test
     script's exit code only explains a missing reward; it never changes one that was written.
     """
     text, json_text = _read(directory / "reward.txt"), _read(directory / "reward.json")
-    if text is not None:
+    if text is None and json_text is None:
+        raise RewardFileNotFoundError(
+            f"the verifier wrote neither reward.txt nor reward.json; its script ended with {exit_code}"
+        )
+    if text is None:
+        return parse_reward_json(json_text or "")
+    if json_text is None:
         rewards = parse_reward_text(text)
-        if json_text is None and is_crash_sentinel(rewards):
+        if is_crash_sentinel(rewards):
             raise VerifierCrashedError(f"the verifier crashed: it wrote only -1 and ended with {exit_code}")
-        if json_text is not None and is_crash_sentinel(rewards):
-            return parse_reward_json(json_text)
-        if json_text is not None and parse_reward_json(json_text).get("reward") != rewards["reward"]:
-            warn("reward.txt and reward.json differ: reward.txt counts")
         return rewards
-    if json_text is not None:
-        return parse_reward_json(json_text)
-    raise RewardFileNotFoundError(
-        f"the verifier wrote neither reward.txt nor reward.json; its script ended with {exit_code}"
-    )
+    return _of_two(text, json_text, rules, warn)
+
+
+def _of_two(text: str, json_text: str, rules: VerifierConfig, warn: Callable[[str], None]) -> dict[str, float]:
+    """The rewards when both files are there. The one that does not count is only compared, and may be broken."""
+    first, parse_first, second, parse_second = (text, parse_reward_text, json_text, parse_reward_json)
+    if rules.reward_order == "json-first":
+        first, parse_first, second, parse_second = second, parse_second, first, parse_first
+    rewards = parse_first(first)
+    try:
+        other = parse_second(second)
+    except VerifierFailed as error:
+        warn(f"of two reward files the one that does not count is broken: {error}")
+        return rewards
+    if first is text and is_crash_sentinel(rewards):
+        return other
+    if rewards.get(REWARD_KEY) != other.get(REWARD_KEY):
+        names = ("reward.txt", "reward.json") if first is text else ("reward.json", "reward.txt")
+        warn(f"{names[0]} and {names[1]} differ: {names[0]} counts")
+    return rewards
 
 
 def _read(path: Path) -> str | None:

@@ -1,0 +1,108 @@
+"""`pierrun --dry-run`: what a job would do, checked as far as it can be without starting anything."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runs.agents.registry import create_agent
+from runs.errors import InputInvalid, PierError, TaskInvalid
+from runs.formats.job import DEFAULT_AGENT, AgentConfig, EnvironmentConfig, JobConfig
+from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
+from runs.formats.task_directory import Task, load_task
+from runs.progress import printable
+from runs.scheduling.expand import expand, refuse_unsupported
+from runs.scheduling.host_environment import missing_host_variables
+from runs.trial.plan import TrialPlan
+from runs.trial.sandbox import refuse_unsupported_task
+
+
+def print_plan(config: JobConfig) -> int:
+    """Print the trials and what would stop them. Exit code 0 if the job could run, 1 if something would be refused."""
+    plans = expand(config, config.path, uuid4(), check_agents=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("trial", "attempt", "agent", "image", "agent's network", "verifier's network"):
+        table.add_column(column)
+    problems: dict[str, None] = {}
+    tasks: dict[Path, Task | None] = {}
+    for plan in plans:
+        if plan.task_path not in tasks:
+            tasks[plan.task_path] = _loaded(plan, problems)
+        table.add_row(*(Text(printable(cell)) for cell in _row(plan, tasks[plan.task_path])))
+    problems |= dict.fromkeys(_problems_of_job(config))
+    console = Console()
+    console.print(f"{len(plans)} trials would be written to {config.path}", highlight=False)
+    console.print(table)
+    for problem in problems:
+        console.print(Text(printable(f"refused: {problem}"), "red"))
+    return int(bool(problems))
+
+
+def _loaded(plan: TrialPlan, problems: dict[str, None]) -> Task | None:
+    """The plan's task; what would stop it is added to `problems`."""
+    try:
+        task = load_task(plan.task_path, verification=not plan.config.verifier.disable)
+        refuse_unsupported_task(task, task.config.environment)
+    except TaskInvalid as error:
+        problems[str(error)] = None
+        return None
+    return task
+
+
+def _row(plan: TrialPlan, task: Task | None) -> tuple[str, ...]:
+    model = f" · {plan.config.agent.model_name}" if plan.config.agent.model_name else ""
+    agent = f"{plan.config.agent.name or plan.config.agent.import_path or DEFAULT_AGENT}{model}"
+    name = plan.task_path.name
+    if task is None:
+        return (name, str(plan.attempt), agent, "–", "–", "–")
+    networks = (_words(resolve_network(task.config, phase)) for phase in ("agent", "verifier"))
+    return (name, str(plan.attempt), agent, _image(task, plan.config.environment), *networks)
+
+
+def _image(task: Task, environment: EnvironmentConfig) -> str:
+    ready = task.config.environment.docker_image
+    builds = (task.environment_dir / "Dockerfile").is_file() and (environment.force_build or not ready)
+    if environment.type == "host":
+        return "none: no isolation"
+    return "built from environment/Dockerfile" if builds else ready or "none"
+
+
+def _words(policy: NetworkPolicy) -> str:
+    if policy.mode is NetworkMode.ALLOWLIST:
+        return f"only {', '.join(policy.allowed_hosts) or 'nothing'}"
+    return policy.mode.value
+
+
+def _problems_of_job(config: JobConfig) -> Iterator[str]:
+    """What would stop the whole job."""
+    try:
+        refuse_unsupported(config)
+    except PierError as error:
+        yield str(error)
+    for agent in config.agents:
+        if problem := _problem_of_agent(agent):
+            yield problem
+    if missing := missing_host_variables(config):
+        yield f"these variables are needed and not set: {', '.join(missing)}"
+    if config.environment.type == "docker":
+        from runs.sandboxes.engine import Engine, EngineUnavailable
+
+        try:
+            Engine.connect().close()
+        except EngineUnavailable as error:
+            yield str(error)
+    parent = next(folder for folder in (config.jobs_dir, *config.jobs_dir.resolve().parents) if folder.exists())
+    if not os.access(parent, os.W_OK):
+        yield f"{config.jobs_dir}: nothing may be written there"
+
+
+def _problem_of_agent(agent: AgentConfig) -> str | None:
+    try:
+        create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
+    except InputInvalid as error:
+        return str(error)
+    return None

@@ -1,0 +1,1 @@
+"""Pure functions over results: what numbers mean, and how sure one can be of them."""
