@@ -68,7 +68,7 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
-# IMMEDIATE is not optional: a read-then-write transaction that must upgrade its lock fails at once, whatever the timeout.
+# IMMEDIATE is not optional: a read-then-write transaction that must upgrade its lock fails at once, at any timeout.
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,

@@ -21,6 +21,7 @@ from runs.models import LIVE, Artifact, Cause, Job, Status, Step, Trajectory, Tr
 Reader = User | AnonymousUser
 
 MAX_LIMIT = 200
+MAX_CELLS = 20_000
 # Sorts before every real reward or cost: rows without one come last.
 NOTHING = -1e300
 
@@ -206,14 +207,15 @@ def tasks_page(job: Job, *, cursor: str = "", limit: int = 50) -> Page[str]:
 
 
 def trials_of_tasks(job: Job, tasks: Sequence[str]) -> list[Trial]:
-    """All trials of a window of consecutive `tasks`, in the order of the grid; only what a cell shows is read."""
+    """Trials of a window of consecutive `tasks`, in the order of the grid, at most MAX_CELLS; only what cells show."""
     if not tasks:
         return []
     cells = job.trials.only(
         "id", "name", "task_name", "agent_name", "model_name", "attempt", "status", "phase", "reward",
         "exception_type", "cause", "started_at", "finished_at",
     )  # fmt: skip
-    return list(cells.filter(task_name__gte=tasks[0], task_name__lte=tasks[-1]).order_by(*_order(BY_TASK)))
+    window = cells.filter(task_name__gte=tasks[0], task_name__lte=tasks[-1])
+    return list(window.order_by(*_order(BY_TASK))[:MAX_CELLS])
 
 
 def trajectories_of(trial: Trial) -> list[Trajectory]:

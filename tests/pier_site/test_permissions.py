@@ -1,0 +1,98 @@
+"""Every address of the site, asked by four people: the URL conf itself says which there are."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from tests.support.factories import World, make_world
+
+# Open to everybody: getting in, and the description of the API.
+PUBLIC = {"login", "login-link", "logout", "api:openapi-json", "api:api-root"}
+# Open to whoever is logged in; what a stranger sees there is checked below.
+LISTS = {"jobs", "api:list_jobs"}
+
+
+def names_in(patterns: list[Any], namespace: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from names_in(pattern.url_patterns, f"{pattern.namespace}:" if pattern.namespace else namespace)
+        elif isinstance(pattern, URLPattern):
+            assert pattern.name, f"{pattern} has no name: it escapes this test"
+            yield namespace + pattern.name
+
+
+NAMES = sorted(set(names_in(get_resolver().url_patterns)))
+GUARDED = [name for name in NAMES if name not in PUBLIC]
+
+
+@pytest.fixture
+def world(db: None, tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+def address_of(name: str, world: World) -> str:
+    pattern = get_resolver()
+    places = {"pk": world.trial.pk, "trajectory_pk": world.trajectory.pk, "number": 1, "path": "trial.log"}
+    if name in {"job", "api:get_job", "api:list_trials"}:
+        places["pk"] = world.job.pk
+    if name == "api:list_steps":
+        places["pk"] = world.trajectory.pk
+    for part in name.split(":")[:-1]:
+        pattern = pattern.namespace_dict[part][1]
+    wanted = pattern.reverse_dict.getlist(name.rsplit(":", maxsplit=1)[-1])[0][0][0][1]
+    return reverse(name, kwargs={key: places[key] for key in wanted})
+
+
+def client_of(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_the_url_conf_was_walked() -> None:
+    assert {"jobs", "job", "trial", "step", "trial-download", "api:list_steps"} <= set(GUARDED)
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_members_of_the_project_may_read(name: str, world: World) -> None:
+    for member in (world.owner, world.viewer):
+        answer = client_of(member).get(address_of(name, world))
+        assert answer.status_code == 200
+        assert b"".join(answer)  # read to its end: a download is streamed
+
+
+@pytest.mark.parametrize("name", [name for name in GUARDED if name not in LISTS])
+def test_for_a_stranger_it_does_not_exist(name: str, world: World) -> None:
+    assert client_of(world.stranger).get(address_of(name, world)).status_code == 404
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_a_strangers_list_is_empty(name: str, world: World) -> None:
+    answer = client_of(world.stranger).get(address_of(name, world))
+    assert answer.status_code == 200
+    assert world.job.name not in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_who_is_not_logged_in_is_sent_to_the_login_form_or_told_401(name: str, world: World) -> None:
+    answer = Client().get(address_of(name, world))
+    if name.startswith("api:"):
+        assert answer.status_code == 401
+    else:
+        assert answer.status_code == 302
+        assert answer["Location"].startswith(reverse("login"))
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_reading_addresses_refuse_to_be_written_to(name: str, world: World) -> None:
+    assert client_of(world.owner).post(address_of(name, world)).status_code in (403, 405)
+
+
+def test_a_deactivated_member_sees_nothing(world: World) -> None:
+    client = client_of(world.owner)
+    type(world.owner).objects.update(is_active=False)
+    assert client.get(world.job.get_absolute_url()).status_code == 302

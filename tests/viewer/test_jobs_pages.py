@@ -1,0 +1,166 @@
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from pier_site.accounts.models import Project, User
+from runs.models import Cause, Job, Phase, Status
+from tests.support.factories import make_job, make_member, make_project, make_trial
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project() -> Project:
+    return make_project()
+
+
+@pytest.fixture
+def reader(project: Project) -> User:
+    return make_member(project)
+
+
+@pytest.fixture
+def pages(client: Client, reader: User) -> Client:
+    client.force_login(reader)
+    return client
+
+
+def text_of(answer: Any) -> str:
+    assert answer.status_code == 200
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.content.decode()))
+
+
+def test_a_site_without_jobs_says_how_to_get_one(pages: Client) -> None:
+    text = text_of(pages.get("/"))
+    assert "No jobs yet" in text
+    assert "manage.py pierrun" in text
+    assert "manage.py pierjob index" in text
+
+
+def test_the_list_shows_what_lists_are_read_for(pages: Client, project: Project) -> None:
+    make_job(
+        project, name="nightly", status=Status.RUNNING, n_trials=8, n_finished=6, n_exceptions=1, n_rewarded=5,
+        reward_sum=2.5, cost_usd=41.2, agents=["codex · gpt-5"],
+    )  # fmt: skip
+    text = text_of(pages.get("/"))
+    for part in ("nightly", "codex · gpt-5", "running", "6 /8", "0.5", "of 5", "$41.20"):
+        assert part in text
+
+
+def test_jobs_come_newest_first_in_windows(pages: Client, project: Project) -> None:
+    for n in range(60):
+        make_job(project, name=f"job number {n}.")
+    first = pages.get("/").content.decode()
+    assert first.index("job number 59.") < first.index("job number 30.")
+    older = re.search(r'href="\?([^"]+)" rel="next"', first)
+    assert older
+    second = pages.get("/?" + older[1].replace("&amp;", "&")).content.decode()
+    assert re.findall(r"job number (\d+)\.", second) == [str(n) for n in range(9, -1, -1)]
+    assert 'rel="next"' not in second
+
+
+def test_search_and_status_narrow_the_list(pages: Client, project: Project) -> None:
+    make_job(project, name="alpha", agents=["codex · gpt-5"])
+    make_job(project, name="beta", status=Status.RUNNING)
+    assert "beta" not in text_of(pages.get("/?q=ALPHA"))
+    assert "beta" not in text_of(pages.get("/?q=gpt-5"))
+    assert "alpha" not in text_of(pages.get("/?status=running"))
+    assert "No job matches" in text_of(pages.get("/?q=nothing%00such"))
+
+
+def test_lists_cost_the_same_number_of_queries_whatever_their_length(
+    pages: Client, project: Project, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(3):
+        make_job(project)
+    with django_assert_num_queries(3):  # session, user, jobs
+        pages.get("/")
+    for _ in range(30):
+        make_job(project)
+    with django_assert_num_queries(3):
+        pages.get("/")
+
+
+def test_a_job_page_costs_the_same_number_of_queries_whatever_its_size(
+    pages: Client, project: Project, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    job = make_job(project)
+    for n in range(40):
+        make_trial(job, task_name=f"task-{n % 8}", attempt=n // 8 + 1, agent_name=f"agent-{n % 3}")
+    with django_assert_num_queries(6):  # session, user, job, tasks, cells, trials
+        pages.get(job.get_absolute_url())
+
+
+def test_the_grid_has_a_cell_an_attempt_and_says_whose_failure_it_was(pages: Client, project: Project) -> None:
+    job = make_job(project)
+    make_trial(job, attempt=1, reward=1.0)
+    make_trial(job, attempt=2, reward=None, exception_type="SandboxFailed", cause=Cause.INFRASTRUCTURE)
+    make_trial(job, attempt=3, reward=None, status=Status.RUNNING, phase=Phase.AGENT_EXECUTION, finished_at=None)
+    html = pages.get(job.get_absolute_url()).content.decode()
+    assert html.count('class="cell"') == 3 + 6  # the legend has six
+    assert "attempt 2: no reward: SandboxFailed (infrastructure)" in html
+    assert "attempt 3: running: agent" in html
+
+
+def test_filters_and_orders_of_trials(pages: Client, project: Project) -> None:
+    job = make_job(project)
+    solved = make_trial(job, attempt=1, reward=1.0)
+    failed = make_trial(job, attempt=2, reward=0.0, cost_usd=3.0)
+    broken = make_trial(job, attempt=3, reward=0.0, exception_type="SandboxFailed", cause=Cause.INFRASTRUCTURE)
+
+    def rows(query: str) -> list[int]:
+        html = pages.get(f"{job.get_absolute_url()}?{query}").content.decode()
+        return [int(pk) for pk in re.findall(r'id="trial-(\d+)"', html)]
+
+    assert rows("") == [solved.pk, failed.pk, broken.pk]
+    assert rows("show=failed") == [failed.pk]
+    assert rows("show=exceptions") == [broken.pk]
+    assert rows("show=running") == []
+    assert rows("sort=cost")[0] == failed.pk
+    assert rows("sort=newest") == [broken.pk, failed.pk, solved.pk]
+    assert rows("show=nonsense&sort=nonsense") == [solved.pk, failed.pk, broken.pk]
+
+
+def test_a_running_job_asks_again_and_a_finished_one_stops(pages: Client, project: Project) -> None:
+    job = make_job(project, status=Status.RUNNING)
+    url = job.get_absolute_url()
+    assert 'hx-trigger="every 2s"' in pages.get(url).content.decode()
+    Job.objects.update(status=Status.FINISHED)
+    fragment = pages.get(url, headers={"HX-Request": "true"}).content.decode()
+    assert "hx-trigger" not in fragment
+    assert "<html" not in fragment
+    assert 'id="board"' in fragment
+
+
+def test_what_could_not_be_read_is_shown(pages: Client, project: Project) -> None:
+    job = make_job(project, problems=[{"path": "a/result.json", "reason": "torn"}])
+    text = text_of(pages.get(job.get_absolute_url()))
+    assert "1 file could not be read" in text
+    assert "a/result.json" in text
+    assert "torn" in text
+
+
+@pytest.mark.parametrize("query", ["after=x", "after=%00", "after=W251bGxd"])
+def test_a_damaged_cursor_is_a_bad_request(query: str, pages: Client, project: Project) -> None:
+    job = make_job(project)
+    assert pages.get(f"/?{query}").status_code == 400
+    assert pages.get(f"{job.get_absolute_url()}?{query}").status_code == 400
+
+
+def test_hostile_names_stay_text(pages: Client, project: Project) -> None:
+    name = '<img src=x onerror=alert(1)>\u202e"'
+    job = make_job(project, name=name, agents=[name], directory=f"/x/{name}")
+    make_trial(job, name=name, task_name=name, agent_name=name, model_name=name, exception_type=name)
+    for url in ("/", job.get_absolute_url()):
+        html = pages.get(url).content.decode()
+        assert "<img src=x" not in html
+        assert "\u202e" not in html
+        assert "&lt;img src=x onerror=alert(1)&gt;«U+202E»" in html
+
+
+def test_ids_larger_than_a_database_takes_are_not_found(pages: Client) -> None:
+    assert pages.get(f"/jobs/{10**30}/").status_code == 404
+    assert pages.get(f"/trials/{10**30}/").status_code == 404

@@ -1,0 +1,38 @@
+"""Addresses of the pages: every tab is one, so that links, history and no-JavaScript reading work."""
+
+from django.urls import path, register_converter
+
+from viewer.views import files, jobs, trial
+
+
+class FilePathConverter:
+    """A path inside a trial directory: any characters, also the line breaks that Django's `path` refuses."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        """The path as the address has it."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The path as it is; reverse() quotes it."""
+        return value
+
+
+register_converter(FilePathConverter, "file")
+
+urlpatterns = [
+    path("", jobs.job_list, name="jobs"),
+    path("jobs/<int:pk>/", jobs.job_detail, name="job"),
+    path("trials/<int:pk>/", trial.trajectory, name="trial"),
+    path("trials/<int:pk>/head/", trial.trial_head, name="trial-head"),
+    path("trials/<int:pk>/verifier/", trial.verifier, name="trial-verifier"),
+    path("trials/<int:pk>/artifacts/", trial.artifacts, name="trial-artifacts"),
+    path("trials/<int:pk>/logs/", trial.logs, name="trial-logs"),
+    path("trials/<int:pk>/config/", trial.config, name="trial-config"),
+    path("trials/<int:pk>/exception/", trial.exception, name="trial-exception"),
+    path("trials/<int:pk>/steps/<int:trajectory_pk>/<int:number>/", trial.step_detail, name="step"),
+    path("trials/<int:pk>/steps/<int:trajectory_pk>/<int:number>.json", files.step_json, name="step-json"),
+    path("trials/<int:pk>/files/<file:path>", files.show_file, name="trial-file"),
+    path("trials/<int:pk>/download/<file:path>", files.download, name="trial-download"),
+]

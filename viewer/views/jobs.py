@@ -1,0 +1,81 @@
+"""The list of jobs and the page of one job."""
+
+from datetime import datetime
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from runs.models import Job, Status, seconds_between
+from runs.queries import (
+    TRIAL_FILTERS,
+    TRIAL_SORTS,
+    JobFilter,
+    TrialFilter,
+    get_job_for,
+    jobs_page,
+    tasks_page,
+    trials_of_tasks,
+    trials_page,
+)
+from viewer.grid import grid_of
+
+TASKS_IN_GRID = 50
+
+
+def elapsed_sec(job: Job, now: datetime) -> float | None:
+    """How long the job took, or has taken so far."""
+    return seconds_between(job.started_at, now if job.is_live else job.finished_at)
+
+
+@require_safe
+def job_list(request: HttpRequest) -> HttpResponse:
+    """Jobs of the reader's projects, newest first."""
+    only = JobFilter(search=request.GET.get("q", "")[:200], status=request.GET.get("status", ""))
+    cursor = request.GET.get("after", "")
+    page = jobs_page(request.user, cursor=cursor, only=only)
+    now = timezone.now()
+    context = {
+        "rows": [(job, elapsed_sec(job, now)) for job in page],
+        "next": urlencode({"q": only.search, "status": only.status, "after": page.next}) if page.next else "",
+        "only": only,
+        "is_narrowed": bool(only.search or only.status),
+        "is_first": not cursor,
+        "statuses": Status.choices,
+    }
+    return render(request, "viewer/jobs.html", context)
+
+
+@require_safe
+def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One job: facts, grid, trials. With htmx only the board, which is what changes while it runs."""
+    job = get_job_for(request.user, pk)
+    query = request.GET
+    only = TrialFilter(
+        show=_known(query.get("show", ""), TRIAL_FILTERS),
+        sort=_known(query.get("sort", ""), TRIAL_SORTS),
+        search=query.get("q", "")[:200],
+    )
+    tasks = tasks_page(job, cursor=query.get("tasks", "")[:255], limit=TASKS_IN_GRID)
+    page = trials_page(job, cursor=query.get("after", ""), only=only)
+    kept = {"show": only.show, "sort": only.sort, "q": only.search}
+    context = {
+        "job": job,
+        "elapsed_sec": elapsed_sec(job, timezone.now()),
+        "grid": grid_of(tasks.items, trials_of_tasks(job, tasks.items)),
+        "next_tasks": urlencode(kept | {"tasks": tasks.next}) if tasks.next else "",
+        "page": page,
+        "next": urlencode(kept | {"after": page.next}) if page.next else "",
+        "only": only,
+        "shows": [(name, urlencode(kept | {"show": name})) for name in TRIAL_FILTERS],
+        "sorts": [(name, urlencode(kept | {"sort": name})) for name in TRIAL_SORTS],
+        "is_first": "after" not in query and "tasks" not in query,
+    }
+    template = "viewer/job.html#board" if getattr(request, "htmx", False) else "viewer/job.html"
+    return render(request, template, context)
+
+
+def _known(value: str, values: tuple[str, ...]) -> str:
+    return value if value in values else values[0]

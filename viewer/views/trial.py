@@ -1,0 +1,207 @@
+"""The page of one trial: its header, and one view a tab."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from runs.indexing.payload import unpack
+from runs.models import Status, Step, Trajectory, Trial, seconds_between
+from runs.queries import artifacts_page, get_trial_for, neighbours, steps_after, trajectories_of
+from viewer.ctrf import read_ctrf
+from viewer.files import list_files, read_text
+from viewer.instruction import instruction_of
+from viewer.outcome import outcome_of
+from viewer.rendering.cutting import cut
+from viewer.steps import ALONE_CHARS, Subagents, card_of, cards_of, subagents_of
+
+STEPS_IN_WINDOW = 50
+# A deep link opens its window a little above the step, so that what led to it is in sight.
+STEPS_ABOVE = 3
+MAX_PAGE_BYTES = 950_000
+
+
+def trial_context(request: HttpRequest, pk: int, tab: str) -> tuple[Trial, dict[str, Any]]:
+    """The trial and what its header needs on every tab."""
+    trial = get_trial_for(request.user, pk)
+    previous, following = neighbours(trial)
+    rewards = list(trial.rewards.items())[:40] if isinstance(trial.rewards, dict) else []
+    end = timezone.now() if trial.is_live else trial.finished_at
+    return trial, {
+        "trial": trial,
+        "job": trial.job,
+        "outcome": outcome_of(trial),
+        "tab": tab,
+        "previous": previous,
+        "following": following,
+        "elapsed_sec": seconds_between(trial.started_at, end),
+        "rewards": rewards,
+        "more_rewards": [(name, value) for name, value in rewards if name != "reward"],
+        "cached_percent": _percent(trial.n_cache_tokens, trial.n_input_tokens),
+        "task_steps": [step for step in trial.step_results[:200] if isinstance(step, dict)],
+    }
+
+
+def _percent(part: int | None, whole: int | None) -> int | None:
+    return round(100 * part / whole) if part is not None and whole else None
+
+
+@require_safe
+def trial_head(request: HttpRequest, pk: int) -> HttpResponse:
+    """The header alone: what a running trial's page asks for again and again."""
+    _, context = trial_context(request, pk, request.GET.get("tab", "trajectory"))
+    return render(request, "viewer/_trial_head.html", context)
+
+
+@require_safe
+def trajectory(request: HttpRequest, pk: int) -> HttpResponse:
+    """The first tab: a window of steps of one of the trial's trajectories. With htmx only the steps."""
+    trial, context = trial_context(request, pk, "trajectory")
+    trajectories = trajectories_of(trial)
+    chosen = _chosen(trajectories, request.GET.get("trajectory", ""))
+    context |= {"trajectories": trajectories if len(trajectories) > 1 else [], "chosen": chosen}
+    is_fragment = bool(getattr(request, "htmx", False))
+    if chosen is None:
+        if is_fragment:
+            return HttpResponse(status=204)
+        context["instruction"] = instruction_of(trial)
+        return render(request, "viewer/trajectory.html", context)
+    context |= _window(chosen, request, subagents_of(trajectories))
+    if not is_fragment:
+        return render(request, "viewer/trajectory.html", context)
+    if not context["cards"] and trial.is_live:
+        return HttpResponse(status=204)
+    return render(request, "viewer/_steps.html", context)
+
+
+def _chosen(trajectories: list[Trajectory], wanted: str) -> Trajectory | None:
+    if not wanted:
+        return trajectories[0] if trajectories else None
+    for candidate in trajectories:
+        if str(candidate.pk) == wanted:
+            return candidate
+    raise Http404("This trial has no such trajectory.")
+
+
+def _number(text: str) -> int:
+    """A step number or a cursor from an address: digits that a database takes."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise BadRequest("A step number is a whole number.")
+    return int(text)
+
+
+def _window(chosen: Trajectory, request: HttpRequest, subagents: Subagents) -> dict[str, Any]:
+    """Steps after `?after=` (an index), or around `?at=` (a number, from 1), or from the start."""
+    query = request.GET
+    if "after" in query:
+        start = _number(query["after"]) + 1
+    elif "at" in query:
+        start = max(0, _number(query["at"]) - 1 - STEPS_ABOVE)
+    else:
+        start = 0
+    # One step more ahead of the window: its time is what the first step's is measured from.
+    steps = list(steps_after(chosen, cursor=start - 2, limit=STEPS_IN_WINDOW + 2))
+    ahead = [step for step in steps if step.index < start]
+    wanted = [step for step in steps if step.index >= start][:STEPS_IN_WINDOW]
+    cards = cards_of(wanted, before=ahead[-1].at if ahead else None, subagents=subagents)
+    last = cards[-1].step.index if cards else start - 1
+    return {
+        "cards": cards,
+        "last": last,
+        "is_more": bool(steps) and steps[-1].index > last,
+        "earlier": max(1, start - STEPS_IN_WINDOW + STEPS_ABOVE + 1) if start and "after" not in query else None,
+    }
+
+
+@require_safe
+def step_detail(request: HttpRequest, pk: int, trajectory_pk: int, number: int) -> HttpResponse:
+    """One step, uncut within the limit of a page, with its JSON as it was read."""
+    trial, context = trial_context(request, pk, "trajectory")
+    chosen = get_object_or_404(trial.trajectories, pk=trajectory_pk)
+    step = get_object_or_404(chosen.steps, index=number - 1)
+    card = card_of(step, before=None, subagents=subagents_of(trajectories_of(trial)), is_alone=True)
+    context |= {
+        "chosen": chosen,
+        "number": number,
+        "card": card,
+        "raw": cut(json.dumps(raw_of(step), ensure_ascii=False, indent=2), max_chars=ALONE_CHARS),
+    }
+    page = render(request, "viewer/step.html", context)
+    if len(page.content) < MAX_PAGE_BYTES:
+        return page
+    # Escapes and colours can make a text many times longer: the raw form is what is left then.
+    return render(request, "viewer/step.html", context | {"card": None})
+
+
+def raw_of(step: Step) -> dict[str, Any]:
+    """The step's JSON as the file had it."""
+    return unpack(bytes(step.payload)).raw
+
+
+@require_safe
+def verifier(request: HttpRequest, pk: int) -> HttpResponse:
+    """Rewards, tests and output of the verifier; of one TaskStep when `?step=` names it."""
+    trial, context = trial_context(request, pk, "verifier")
+    names = [str(step.get("step_name", ""))[:255] for step in context["task_steps"]]
+    chosen = request.GET.get("step", "")
+    if chosen and chosen not in names:
+        raise Http404("This trial has no such step.")
+    folder = f"steps/{chosen}/verifier" if chosen else "verifier"
+    context |= {
+        "names": names,
+        "chosen": chosen,
+        "tests": read_ctrf(trial, f"{folder}/ctrf.json"),
+        "output": read_text(trial, f"{folder}/test-stdout.txt"),
+        "details": read_text(trial, f"{folder}/reward-details.json"),
+        "files": list_files(trial, folder),
+    }
+    return render(request, "viewer/verifier.html", context)
+
+
+@require_safe
+def artifacts(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the trial left."""
+    trial, context = trial_context(request, pk, "artifacts")
+    context["page"] = artifacts_page(trial, cursor=request.GET.get("after", ""))
+    return render(request, "viewer/artifacts.html", context)
+
+
+@require_safe
+def logs(request: HttpRequest, pk: int) -> HttpResponse:
+    """trial.log, and the files that the agent's side wrote."""
+    trial, context = trial_context(request, pk, "logs")
+    folders = ["agent", *(f"steps/{step.get('step_name', '')}/agent" for step in context["task_steps"][:20])]
+    context |= {
+        "log": read_text(trial, "trial.log"),
+        "files": [entry for folder in folders for entry in list_files(trial, folder)],
+    }
+    return render(request, "viewer/logs.html", context)
+
+
+@require_safe
+def config(request: HttpRequest, pk: int) -> HttpResponse:
+    """config.json, tidied when it is JSON."""
+    trial, context = trial_context(request, pk, "config")
+    file = read_text(trial, "config.json")
+    text = file.head if file else ""
+    if file and not file.missing_bytes:
+        try:
+            text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)[:ALONE_CHARS]
+        except (ValueError, RecursionError):
+            text = file.head  # shown as it is: people come here to see what is wrong with it
+    context |= {"file": file, "text": text}
+    return render(request, "viewer/config.html", context)
+
+
+@require_safe
+def exception(request: HttpRequest, pk: int) -> HttpResponse:
+    """The exception with its traceback."""
+    trial, context = trial_context(request, pk, "exception")
+    if not trial.exception_type:
+        raise Http404("This trial ended without an exception.")
+    context |= {"file": read_text(trial, "exception.txt"), "interrupted": trial.status == Status.INTERRUPTED}
+    return render(request, "viewer/exception.html", context)
