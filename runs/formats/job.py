@@ -132,6 +132,9 @@ class TrialConfig(_Multipliers):
     environment: EnvironmentConfig = EnvironmentConfig()
     verifier: VerifierConfig = VerifierConfig()
     artifacts: Artifacts = []
+    install_only: bool = False
+    extra_instructions: list[str] = []
+    extra_instruction_paths: list[Path] = []
     job_id: UUID | None = None
 
 

@@ -41,6 +41,16 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class MountSpec:
+    """Something of the machine that is visible in the sandbox: a folder or file (bind), or a named volume."""
+
+    kind: Literal["bind", "volume"]
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """All that is needed to start a sandbox. `name` is unique to one execution of one trial."""
 
@@ -50,6 +60,7 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str | None = None
     resources: Resources = Resources()
+    mounts: tuple[MountSpec, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import docker.errors
+from docker.types import Mount
 
 from runs.errors import SandboxFailed
 from runs.formats.network import NetworkMode, NetworkPolicy
@@ -80,8 +81,19 @@ class DockerSandbox(Sandbox):
         if resources.memory_mb:
             # The same limit for memory and memory with swap: otherwise swap doubles it.
             limits["mem_limit"] = limits["memswap_limit"] = f"{resources.memory_mb}m"
+        mounts = [
+            Mount(type=mount.kind, source=mount.source, target=mount.target, read_only=mount.read_only)
+            for mount in self.spec.mounts
+        ]
+        if mode == "none" and any(mount.source.endswith("docker.sock") for mount in self.spec.mounts):
+            raise SandboxFailed("the network is closed, and the engine's socket as a mount would open it: refused")
         host_config = self.api.create_host_config(
-            init=True, network_mode=mode, cap_drop=DROPPED_CAPABILITIES, extra_hosts={name[:63]: "127.0.0.1"}, **limits
+            mounts=mounts,
+            init=True,
+            network_mode=mode,
+            cap_drop=DROPPED_CAPABILITIES,
+            extra_hosts={name[:63]: "127.0.0.1"},
+            **limits,
         )
         container = self.api.create_container(
             image,

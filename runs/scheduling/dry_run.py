@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runs.agents.registry import create_agent
+from runs.agents.registry import agent_name, create_agent
 from runs.errors import InputInvalid, PierError, TaskInvalid
-from runs.formats.job import DEFAULT_AGENT, AgentConfig, EnvironmentConfig, JobConfig
+from runs.formats.job import AgentConfig, EnvironmentConfig, JobConfig
 from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
 from runs.formats.task_directory import Task, load_task
 from runs.progress import printable
@@ -55,7 +55,7 @@ def _loaded(plan: TrialPlan, problems: dict[str, None]) -> Task | None:
 
 def _row(plan: TrialPlan, task: Task | None) -> tuple[str, ...]:
     model = f" · {plan.config.agent.model_name}" if plan.config.agent.model_name else ""
-    agent = f"{plan.config.agent.name or plan.config.agent.import_path or DEFAULT_AGENT}{model}"
+    agent = f"{agent_name(plan.config.agent)}{model}"
     name = plan.task_path.name
     if task is None:
         return (name, str(plan.attempt), agent, "–", "–", "–")
@@ -102,7 +102,7 @@ def _problems_of_job(config: JobConfig) -> Iterator[str]:
 
 def _problem_of_agent(agent: AgentConfig) -> str | None:
     try:
-        create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
+        create_agent(agent)
     except InputInvalid as error:
         return str(error)
     return None

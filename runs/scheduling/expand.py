@@ -8,21 +8,17 @@ from uuid import UUID
 
 from runs.agents.registry import create_agent
 from runs.errors import InputInvalid, JobInvalid, TaskInvalid
-from runs.formats.job import DEFAULT_AGENT, DatasetConfig, JobConfig, TaskSource, TrialConfig
+from runs.formats.job import DatasetConfig, JobConfig, TaskSource, TrialConfig
 from runs.formats.task_directory import find_tasks, is_task_directory, load_task
 from runs.trial.plan import TrialPlan, new_trial_name
 
 EXAMPLES_SHOWN = 5
 UNSUPPORTED_OF_ENVIRONMENT = (
-    "import_path",
-    "mounts",
-    "kwargs",
     "extra_allowed_hosts",
     "override_storage_mb",
     "override_gpus",
 )
 UNSUPPORTED_OF_AGENT = (
-    "import_path",
     "base_url",
     "n_concurrent",
     "skills",
@@ -39,26 +35,20 @@ def expand(config: JobConfig, job_directory: Path, job_id: UUID, *, check_agents
     """
     if check_agents:
         for agent in config.agents:
-            create_agent(agent.name or DEFAULT_AGENT, model_name=agent.model_name, kwargs=agent.kwargs)
+            create_agent(agent)
     tasks = [*_explicit(config), *(task for dataset in config.datasets for task in select_tasks(dataset))]
     if not tasks:
         raise JobInvalid("the job names no task: give -p TASK_OR_DATASET, or tasks or datasets in the job file")
     _refuse_if_none_loads(tasks, verification=not config.verifier.disable)
+    shared = {name: getattr(config, name) for name in TrialConfig.model_fields if name in JobConfig.model_fields}
     return [
         TrialPlan(
             config=TrialConfig(
+                **shared,
                 task=task,
                 trial_name=new_trial_name(task.path),
                 trials_dir=job_directory,
-                timeout_multiplier=config.timeout_multiplier,
-                agent_timeout_multiplier=config.agent_timeout_multiplier,
-                verifier_timeout_multiplier=config.verifier_timeout_multiplier,
-                agent_setup_timeout_multiplier=config.agent_setup_timeout_multiplier,
-                environment_build_timeout_multiplier=config.environment_build_timeout_multiplier,
                 agent=agent,
-                environment=config.environment,
-                verifier=config.verifier,
-                artifacts=config.artifacts,
                 job_id=job_id,
             ),
             attempt=attempt,
@@ -126,7 +116,6 @@ def refuse_unsupported(config: JobConfig) -> None:
     refused = [
         name
         for prefix, section, names in (
-            ("", config, ("install_only", "extra_instructions", "extra_instruction_paths")),
             ("environment.", config.environment, UNSUPPORTED_OF_ENVIRONMENT),
             ("verifier.", config.verifier, ("extra_allowed_hosts",)),
             *(("agents[].", agent, UNSUPPORTED_OF_AGENT) for agent in config.agents),
@@ -135,6 +124,8 @@ def refuse_unsupported(config: JobConfig) -> None:
         if getattr(section, key)
         for name in (f"{prefix}{key}",)
     ]
+    if config.environment.type == "host" and config.environment.mounts:
+        refused.append("environment.mounts on the host")
     if not config.environment.delete:
         refused.append("environment.delete: false")
     policies = (config.environment.cpu_enforcement_policy, config.environment.memory_enforcement_policy)

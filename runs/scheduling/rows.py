@@ -7,7 +7,8 @@ from uuid import UUID
 from django.db import transaction
 
 from pier_site.accounts.models import Project
-from runs.formats.job import DEFAULT_AGENT, JobConfig
+from runs.agents.registry import agent_name
+from runs.formats.job import JobConfig
 from runs.formats.result import model_info_of
 from runs.indexing.columns import label_of
 from runs.indexing.job import refresh_counters
@@ -60,7 +61,7 @@ def _trial(job: Job, plan: TrialPlan) -> Trial:
         task_path=str(plan.task_path),
         source=plan.config.task.source or "",
         attempt=plan.attempt,
-        agent_name=plan.config.agent.name or DEFAULT_AGENT,
+        agent_name=agent_name(plan.config.agent),
         model_name=model.name if model else "",
         model_provider=model.provider or "" if model else "",
         sandbox=plan.config.environment.type or "",
@@ -69,4 +70,4 @@ def _trial(job: Job, plan: TrialPlan) -> Trial:
 
 def _label(plan: TrialPlan) -> str:
     model = model_info_of(plan.config.agent.model_name)
-    return label_of(plan.config.agent.name or DEFAULT_AGENT, model.name if model else "")
+    return label_of(agent_name(plan.config.agent), model.name if model else "")

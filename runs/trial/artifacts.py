@@ -9,10 +9,12 @@ from pathlib import Path, PurePosixPath
 from runs.errors import SandboxFailed
 from runs.files import write_atomically
 from runs.formats.task import ArtifactConfig, CollectHook
-from runs.sandboxes.base import ARTIFACTS, Sandbox, first_bytes
+from runs.sandboxes.base import ARTIFACTS, TESTS, Sandbox, first_bytes
 from runs.trial.record import TrialRecord
 
 MANIFEST = "manifest.json"
+PRE_ARTIFACTS = "pre_artifacts.sh"
+PRE_ARTIFACTS_SEC = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,15 @@ class Collected:
     type: str
     status: str
     service: str = "main"
+
+
+async def run_pre_artifacts(sandbox: Sandbox, script: Path, record: TrialRecord) -> None:
+    """Run the task's pre_artifacts.sh, the older form of a collect hook. Its failure is logged, as in Pier."""
+    if script.is_file():
+        # A folder that every sandbox has, and that is emptied before the tests come in.
+        await sandbox.upload(script, f"{TESTS}/{PRE_ARTIFACTS}")
+        hook = CollectHook(command=f"bash {TESTS}/{PRE_ARTIFACTS}", timeout_sec=PRE_ARTIFACTS_SEC)
+        await run_collect_hooks(sandbox, [hook], record)
 
 
 async def run_collect_hooks(sandbox: Sandbox, hooks: Iterable[CollectHook], record: TrialRecord) -> None:

@@ -18,7 +18,8 @@ from runs.errors import (
     VerifierFailed,
 )
 from runs.files import is_disk_full, write_atomically
-from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, dump_config
+from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, TrialConfig, dump_config
+from runs.formats.reading import read_text
 from runs.formats.result import TrialResult, dump_json
 from runs.formats.task import AgentSection
 from runs.formats.task_directory import Task, TaskStep, load_task, verifier_is_separate
@@ -26,7 +27,7 @@ from runs.formats.template import resolve_all
 from runs.models import Phase
 from runs.sandboxes.base import AGENT_LOGS, LOG_FOLDERS, Sandbox
 from runs.sandboxes.extraction import SourceMissing
-from runs.trial.artifacts import Collected, collect_artifacts, run_collect_hooks
+from runs.trial.artifacts import PRE_ARTIFACTS, Collected, collect_artifacts, run_collect_hooks, run_pre_artifacts
 from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, environment_seconds
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord
@@ -35,6 +36,7 @@ from runs.trial.sandbox import OpenSandbox, agent_spec, build_log_writer, not_en
 from runs.trial.verifier import verify_separate, verify_shared
 
 SAVE_LOGS_SEC = 10.0
+MAX_INSTRUCTION_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class TrialLife:
         self.open_sandbox = open_sandbox
         self.record = record
         self.agent: Agent | None = None
+        self.extra_instructions: list[str] = []
 
     async def run(self) -> None:
         """Load the task, then live in its sandbox until the last stage is judged."""
@@ -89,10 +92,12 @@ class TrialLife:
         record.reward_strategy = task.config.multi_step_reward_strategy or "mean"
         for warning in (*task.warnings, *not_enforced(task, plan.config.environment.type or "")):
             record.warn(warning)
-        config = plan.config.agent
-        self.agent = create_agent(config.name or DEFAULT_AGENT, model_name=config.model_name, kwargs=config.kwargs)
+        self.agent = create_agent(plan.config.agent)
+        self.extra_instructions = extra_instructions(plan.config)
         async with opened(self.open_sandbox(agent_spec(plan, task)), record.log) as sandbox:
             await self._set_up(task, sandbox)
+            if plan.config.install_only:
+                return
             for stage in self._stages(task):
                 record.stages.append(stage.record)
                 await self._run_stage(task, stage, sandbox)
@@ -134,6 +139,7 @@ class TrialLife:
             record.fail(error, stage.record)
         async with record.phase(Phase.ARTIFACTS, stage.record):
             hooks = [*task.config.verifier.collect, *(step.config.verifier.collect if step else [])]
+            await run_pre_artifacts(sandbox, task.path / PRE_ARTIFACTS, record)
             await run_collect_hooks(sandbox, hooks, record)
             collected = await collect_artifacts(sandbox, self._artifacts(task, step), folders.artifacts, record)
         if not self.plan.config.verifier.disable:
@@ -166,7 +172,7 @@ class TrialLife:
         assert self.agent is not None  # noqa: S101 - run() made it
         is_oracle = self.agent.name == DEFAULT_AGENT
         run = AgentRun(
-            instruction=stage.instruction,
+            instruction="\n\n".join((stage.instruction, *self.extra_instructions)),
             sandbox=sandbox,
             logs=folders.agent,
             env=resolve_all({**(task.config.solution.env if is_oracle else {}), **plan.config.agent.env}, os.environ),
@@ -221,6 +227,14 @@ class TrialLife:
             return False
         minimum = stage.step.config.min_reward if stage.step else None
         return self.plan.config.verifier.disable or minimum_reached(stage.record.rewards, minimum)
+
+
+def extra_instructions(config: TrialConfig) -> list[str]:
+    """What the job adds to every instruction: its texts, then its files."""
+    return [
+        *config.extra_instructions,
+        *(read_text(path, MAX_INSTRUCTION_BYTES) for path in config.extra_instruction_paths),
+    ]
 
 
 def agent_section(task: Task, step: TaskStep | None) -> AgentSection:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from runs.agents.base import Agent
-from runs.formats.job import DEFAULT_AGENT
+from runs.agents.registry import agent_name
 from runs.formats.result import (
     AgentContext,
     AgentInfo,
@@ -28,7 +28,6 @@ def trial_result(record: TrialRecord, agent: Agent | None) -> TrialResult:
     only = record.stages[0] if record.stages and record.stages[0].task_step is None else None
     steps = [stage for stage in record.stages if stage.task_step is not None]
     agent_result = only.agent_result if only else combined_usage(steps)
-    name = agent.name if agent else config.agent.name or config.agent.import_path or DEFAULT_AGENT
     return TrialResult(
         task_name=record.task_name,
         trial_name=plan.name,
@@ -38,7 +37,9 @@ def trial_result(record: TrialRecord, agent: Agent | None) -> TrialResult:
         task_checksum=record.task_checksum,
         config=config.model_dump(mode="json"),
         agent_info=AgentInfo(
-            name=name, version=record.agent_version or "unknown", model_info=model_info_of(config.agent.model_name)
+            name=agent.name if agent else agent_name(config.agent),
+            version=record.agent_version or "unknown",
+            model_info=model_info_of(config.agent.model_name),
         ),
         agent_result=agent_result,
         verifier_result=only.verifier_result if only else combined_verdict(steps, record.reward_strategy),

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from runs.errors import HealthcheckError, InputInvalid, SandboxFailed, TaskInvalid
+from runs.errors import HealthcheckError, InputInvalid, JobInvalid, SandboxFailed, TaskInvalid
 from runs.formats.job import EnvironmentConfig
 from runs.formats.network import NetworkMode, resolve_network
 from runs.formats.task import EnvironmentSection, HealthcheckConfig
 from runs.formats.task_directory import Task, TaskStep, verifier_environment
 from runs.formats.template import resolve_all
+from runs.imports import import_class
 from runs.sandboxes.base import Image, OnOutput, Resources, Sandbox, SandboxSpec, first_bytes
+from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
 
 OpenSandbox = Callable[[SandboxSpec], Sandbox]
@@ -69,6 +71,7 @@ def _spec(
             cpus=job.override_cpus or section.cpus,
             memory_mb=job.override_memory_mb or section.memory_mb,
         ),
+        mounts=tuple(ready_mounts(job.mounts)),
         labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
     )
 
@@ -100,6 +103,11 @@ def not_enforced(task: Task, kind: str) -> list[str]:
 
 def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callable[[], None]]:
     """How the sandboxes of a job are made, checked to work, and what to call when the job is over."""
+    if environment.import_path:
+        kind = import_class(environment.import_path, Sandbox)
+        return (lambda spec: kind(spec, **environment.kwargs)), lambda: None
+    if environment.kwargs:
+        raise JobInvalid(f"the environment {environment.type!r} has no arguments: take `kwargs` out of the job")
     if environment.type == "host":
         from runs.sandboxes.host import HostSandbox, check_host_support
 
