@@ -201,7 +201,16 @@ def on_a_small_disk(tmp_path: Path, size: str, *arguments: object) -> subprocess
     script = f'mount -t tmpfs -o size={size} small {jobs} && "$@"; code=$?; cd {jobs} && find . -type f; exit $code'
     namespaces = ["--mount"] if os.geteuid() == 0 else ["--mount", "--map-root-user"]
     return subprocess.run(
-        ["unshare", *namespaces, "--", "sh", "-c", script, "sh", *command("-o", jobs, "--job-name", "full", *arguments)],
+        [
+            "unshare",
+            *namespaces,
+            "--",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            *command("-o", jobs, "--job-name", "full", *arguments),
+        ],
         env=environment(tmp_path),
         capture_output=True,
         text=True,
