@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing but a shell: they set up the rest and say what they do.
-.PHONY: run test serve lint fmt types bench vendor docs lock venv-base venv-dev
+.PHONY: run test test-peers serve lint fmt types bench vendor docs lock venv-base venv-dev
 .NOTPARALLEL:
 python := .venv/bin/python
 export PYTHONUNBUFFERED := 1
@@ -10,11 +10,15 @@ run: venv-base ## prepare all, run the examples, open the site
 test: venv-dev ## prepare all, then lint, types and every test
 	@$(python) -m pier_site.bootstrap test
 
+test-peers: venv-dev ## let pier and harbor read what is written here (installs both, 900 MB, on the first call)
+	@$(python) -m pier_site.bootstrap images
+	$(python) -m pytest -m peers tests/peers
+
 serve: venv-base ## the site as in production, on PORT (8000)
 	$(python) manage.py collectstatic --noinput --verbosity 0 && $(python) manage.py migrate --verbosity 0
 	$(python) -m uvicorn pier_site.asgi:application --host 127.0.0.1 --port $${PORT:-8000} --no-server-header
 
-lint: venv-dev ## ruff, djlint, import-linter, Django's checks
+lint: venv-dev ## ruff, djlint, import-linter, Django's checks, mypy
 	@$(python) -m pier_site.bootstrap lint
 
 fmt: venv-dev ## put the code in shape

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -158,9 +159,9 @@ def print_summary(results: Sequence[TrialResult], directory: Path, *, was_cancel
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for result in results:
         groups[result.eval_key].append(result)
-    table = Table(title="Cancelled" if was_cancelled else None, title_justify="left")
+    table = Table(title="Cancelled" if was_cancelled else None, title_justify="left", box=SIMPLE_HEAD)
     for column in ("agent · model · dataset", "trials", "rewarded", "mean reward", "exceptions", "cost"):
-        table.add_column(column, justify="left" if column.startswith("agent") else "right")
+        table.add_column(column, justify="left" if column.startswith("agent") else "right", no_wrap=True)
     for key, group in sorted(groups.items()):
         rewards = [reward for result in group if (reward := headline(result.rewards)) is not None]
         costs = [cost for result in group if result.agent_result and (cost := result.agent_result.cost_usd) is not None]

@@ -9,7 +9,7 @@ from runs.errors import PierError
 COMMANDS = {
     "run": "prepare everything, run the examples, open the site",
     "test": "prepare everything, then lint, types and all tests",
-    "lint": "ruff, djlint, import-linter, Django's checks",
+    "lint": "ruff, djlint, import-linter, Django's checks, mypy",
     "types": "mypy",
     "engine": "make sure that a Docker engine answers, and leave it running",
     "images": "make sure that the images of the examples are there",

@@ -55,8 +55,8 @@ TESTS = (
 
 
 def lint() -> int:
-    """Check the form of the code."""
-    return run_stages(LINT)
+    """Check the form and the types of the code."""
+    return run_stages((*LINT, *TYPES))
 
 
 def types() -> int:

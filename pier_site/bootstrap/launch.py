@@ -47,9 +47,11 @@ def prepare() -> int:
 
 
 def open_site(port: int) -> Never:
-    """Replace this process by the site, which prints a one-time login link."""
+    """Replace this process by the site, which prints a one-time login link to the finished job."""
     sys.stdout.flush()
-    os.execv(sys.executable, [*MANAGE, "pierview", str(JOBS.relative_to(ROOT)), "--port", str(port)])  # noqa: S606 (no shell is wanted)
+    job = next((job for job in sorted(JOBS.glob(f"{JOB_NAME}*")) if is_finished(job)), JOBS)
+    options = ["--port", str(port), "--login-link", str(job)]
+    os.execv(sys.executable, [*MANAGE, "pierview", str(JOBS.relative_to(ROOT)), *options])  # noqa: S606 (no shell is wanted)
 
 
 def is_finished(job: Path) -> bool:

@@ -123,11 +123,12 @@ async def test_everybody_works_as_the_images_user_unless_the_task_names_one(
     tmp_path: Path, open_sandbox: OpenSandbox
 ) -> None:
     dockerfile = "FROM python:3.11-slim-bookworm\nRUN useradd -m dev\nWORKDIR /home/dev\nUSER dev\n"
+    test = '[ "$(id -un) $(cat answer.txt)" = "root dev" ]; echo $((1 - $?)) > /logs/verifier/reward.txt'
     task = make_task(
         tmp_path,
         dockerfile=dockerfile,
         solve="id -un > answer.txt\n",
-        test='#!/bin/bash\n[ "$(id -un) $(cat answer.txt)" = "root dev" ]; echo $((1 - $?)) > /logs/verifier/reward.txt\n',
+        test=f"#!/bin/bash\n{test}\n",
         toml=CLOSED.replace("[verifier]", '[verifier]\nuser = "root"'),
     )
     result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))

@@ -12,7 +12,9 @@ from django.utils.http import urlencode
 
 from pier_site.accounts.local import default_project, local_owner
 from pier_site.accounts.models import LoginLink, Project
+from runs.errors import InputInvalid
 from runs.management.base import PierCommand
+from runs.models import Job
 from viewer.serving import Address, check_host, is_loopback, listen, serve
 
 
@@ -30,7 +32,7 @@ class Command(PierCommand):
             nargs="?",
             const="",
             metavar="PATH",
-            help="the page that the printed login link opens (default: the one job, else the list); "
+            help="what the printed login link opens: a page's path, or a job directory (default: the one job, else all); "
             "given with a host that others can reach, a link is printed there too",
         )
         parser.add_argument("--no-watch", action="store_true", help="index once, don't follow what is being written")
@@ -57,7 +59,12 @@ class Command(PierCommand):
         from runs.indexing.scan import find_jobs
 
         project = default_project()
-        reports = [index_job(project, job) for job in find_jobs(directory)]
+        reports = []
+        for job in find_jobs(directory):
+            try:
+                reports.append(index_job(project, job))
+            except InputInvalid as error:  # one that is no job of the field; the others are shown
+                self.stderr.write(str(error))
         for report in reports:
             for problem in report.problems:
                 self.stderr.write(str(problem))
@@ -78,6 +85,14 @@ class Command(PierCommand):
         if asked_for is None and not is_loopback(address.host):
             return
         secret = LoginLink.issue(local_owner())
-        query = urlencode({"next": asked_for or page})
+        query = urlencode({"next": page_of(asked_for) if asked_for else page})
         self.stdout.write(f"Log in once with {address.url}{reverse('login-link', args=[secret])}?{query}")
         self.stdout.flush()
+
+
+def page_of(asked_for: str) -> str:
+    """The path that a login link should open: a page's own, or that of the job with this directory."""
+    if not Path(asked_for).is_dir():
+        return asked_for
+    job = Job.objects.filter(directory=str(Path(asked_for).resolve())).first()
+    return job.get_absolute_url() if job else reverse("jobs")
