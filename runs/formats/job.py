@@ -75,6 +75,7 @@ class JobConfig(_Multipliers):
     jobs_dir: Path = Path("jobs")
     n_attempts: int = Field(default=1, ge=1)
     install_only: bool = False
+    lenient_names: bool = False
     debug: bool = False
     n_concurrent_trials: int = Field(default=4, ge=1)
     quiet: bool = False
@@ -133,6 +134,7 @@ class TrialConfig(_Multipliers):
     verifier: VerifierConfig = VerifierConfig()
     artifacts: Artifacts = []
     install_only: bool = False
+    lenient_names: bool = False
     extra_instructions: list[str] = []
     extra_instruction_paths: list[Path] = []
     job_id: UUID | None = None

@@ -17,6 +17,7 @@ from runs.formats.task_directory import Task, load_task
 from runs.progress import printable
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.host_environment import missing_host_variables
+from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
 from runs.trial.sandbox import refuse_unsupported_task
 
@@ -45,7 +46,11 @@ def print_plan(config: JobConfig) -> int:
 def _loaded(plan: TrialPlan, problems: dict[str, None]) -> Task | None:
     """The plan's task; what would stop it is added to `problems`."""
     try:
-        task = load_task(plan.task_path, verification=not plan.config.verifier.disable)
+        task = load_task(
+            plan.task_path,
+            verification=not plan.config.verifier.disable,
+            lenient_names=plan.config.lenient_names,
+        )
         refuse_unsupported_task(task, task.config.environment)
     except TaskInvalid as error:
         problems[str(error)] = None
@@ -86,6 +91,10 @@ def _problems_of_job(config: JobConfig) -> Iterator[str]:
     for agent in config.agents:
         if problem := _problem_of_agent(agent):
             yield problem
+    try:
+        ready_mounts(config.environment.mounts)
+    except InputInvalid as error:
+        yield str(error)
     if missing := missing_host_variables(config):
         yield f"these variables are needed and not set: {', '.join(missing)}"
     if config.environment.type == "docker":

@@ -39,7 +39,7 @@ def expand(config: JobConfig, job_directory: Path, job_id: UUID, *, check_agents
     tasks = [*_explicit(config), *(task for dataset in config.datasets for task in select_tasks(dataset))]
     if not tasks:
         raise JobInvalid("the job names no task: give -p TASK_OR_DATASET, or tasks or datasets in the job file")
-    _refuse_if_none_loads(tasks, verification=not config.verifier.disable)
+    _refuse_if_none_loads(tasks, config)
     shared = {name: getattr(config, name) for name in TrialConfig.model_fields if name in JobConfig.model_fields}
     return [
         TrialPlan(
@@ -97,12 +97,12 @@ def _explicit(config: JobConfig) -> list[TaskSource]:
     return [task.model_copy(update={"path": task.path.resolve()}) for task in config.tasks]
 
 
-def _refuse_if_none_loads(tasks: Sequence[TaskSource], *, verification: bool) -> None:
+def _refuse_if_none_loads(tasks: Sequence[TaskSource], config: JobConfig) -> None:
     """Raise the first task's error when there is no task that could run."""
     first: TaskInvalid | None = None
     for task in tasks:
         try:
-            load_task(task.path, verification=verification)
+            load_task(task.path, verification=not config.verifier.disable, lenient_names=config.lenient_names)
         except TaskInvalid as error:
             first = first or error
         else:

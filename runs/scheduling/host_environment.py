@@ -42,7 +42,7 @@ def _task_values(config: JobConfig) -> Iterator[str]:
     with_solution = any((agent.name or DEFAULT_AGENT) == DEFAULT_AGENT for agent in config.agents)
     for source in tasks:
         try:
-            task = load_task(source.path, verification=False)
+            task = load_task(source.path, verification=False, lenient_names=True)
         except TaskInvalid:
             continue
         tables = [(task.config.environment.env, config.environment.env)]

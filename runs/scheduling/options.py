@@ -23,6 +23,7 @@ OF_JOB = {
     "quiet": "quiet",
     "debug": "debug",
     "install_only": "install_only",
+    "lenient_names": "lenient_names",
     "timeout_multiplier": "timeout_multiplier",
     "agent_timeout_multiplier": "agent_timeout_multiplier",
     "verifier_timeout_multiplier": "verifier_timeout_multiplier",

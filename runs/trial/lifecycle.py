@@ -85,7 +85,11 @@ class TrialLife:
     async def run(self) -> None:
         """Load the task, then live in its sandbox until the last stage is judged."""
         plan, record = self.plan, self.record
-        task = load_task(plan.task_path, verification=not plan.config.verifier.disable)
+        task = load_task(
+            plan.task_path,
+            verification=not plan.config.verifier.disable,
+            lenient_names=plan.config.lenient_names,
+        )
         record.task_name = task.name
         record.task_checksum = task.checksum()
         record.verifier_mode = "separate" if verifier_is_separate(task) else "shared"

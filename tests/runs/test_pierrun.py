@@ -31,7 +31,9 @@ def test_a_job_is_in_files_and_in_the_database(tmp_path: Path, capsys: pytest.Ca
     assert pierrun("-p", tmp_path / "set", "-o", tmp_path / "jobs", "--job-name", "first", "-k", 2) == 0
     written = json.loads((tmp_path / "jobs" / "first" / "result.json").read_text())
     assert written["n_total_trials"] == written["stats"]["n_completed_trials"] == 4
-    assert written["stats"]["evals"]["oracle__set"]["metrics"] == [{"mean": 1.0}]
+    evaluation = written["stats"]["evals"]["oracle__set"]
+    assert evaluation["metrics"] == [{"mean": 1.0}]
+    assert evaluation["pass_at_k"] == {"1": 1.0, "2": 1.0}
     assert written["finished_at"]
     job = Job.objects.get()
     assert (job.name, job.status, job.n_trials, job.n_finished, job.mean_reward) == (
@@ -57,6 +59,29 @@ def test_a_broken_task_is_a_failed_trial_and_the_good_one_beside_it_gets_its_rew
     assert (rows["good"].reward, rows["good"].exception_type) == (1.0, "")
     assert (rows["broken"].reward, rows["broken"].exception_type, rows["broken"].cause) == (None, "TaskInvalid", "task")
     assert "line 1" in rows["broken"].exception_message
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_team_chooses_its_headline_and_its_scores(tmp_path: Path) -> None:
+    rewards = '{"f2p": 0.5, "f2p_total": 14, "p2p": 1}'
+    task = make_task(tmp_path, test=f"#!/bin/bash\necho '{rewards}' > /logs/verifier/reward.json\n")
+    flags = ("--headline-reward", "f2p", "--score-key", "f2p", "--score-key", "p2p")
+    assert pierrun("-p", task, "-o", tmp_path / "jobs", "--job-name", "chosen", *flags) == 0
+    row = Trial.objects.get()
+    assert row.reward == 0.5
+    assert row.rewards == {"f2p": 0.5, "f2p_total": 14, "p2p": 1}
+    stats = json.loads((tmp_path / "jobs" / "chosen" / "result.json").read_text())["stats"]
+    assert stats["evals"]["oracle__adhoc"]["metrics"] == [{"f2p": 0.5, "p2p": 1.0}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_task_without_an_organisation_runs_when_names_are_lenient(tmp_path: Path) -> None:
+    task = make_task(tmp_path, "plain")
+    text = (task / "task.toml").read_text()
+    (task / "task.toml").write_text(text.replace('name = "tests/plain"', 'name = "plain"'))
+    assert pierrun("-p", task, "-o", tmp_path / "jobs") == 2
+    assert pierrun("-p", task, "-o", tmp_path / "jobs", "--lenient-names") == 0
+    assert Trial.objects.get().task_name == "plain"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -88,6 +88,10 @@ def add_what(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-l", "--n-tasks", type=positive, metavar="N", help="at most N tasks")
     group.add_argument("--sample-seed", type=int, metavar="SEED", help="shuffle a dataset before taking N tasks")
     group.add_argument("-k", "--n-attempts", type=positive, metavar="K", help="repetitions of each task by each agent")
+    group.add_argument(
+        "--lenient-names", action="store_true", default=None,
+        help="run tasks whose name is missing or has no organisation under their folder's name",
+    )  # fmt: skip
     group.add_argument("--artifact", action="append", metavar="PATH", help="collect this path (replaces the job's)")
 
 

@@ -1,0 +1,80 @@
+"""`pierrun --dry-run`: the plan, and what would stop it, with nothing started or written."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from tests.support.tasks import make_task
+
+
+def dry_run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        call_command("pierrun", "--dry-run", *map(str, arguments))
+    return int(exit_.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.mark.django_db
+def test_a_job_that_could_run_is_listed_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_task(tmp_path / "set", "one")
+    make_task(tmp_path / "set", "two", toml='[environment]\nnetwork_mode = "public"\n')
+    assert dry_run("-p", "set", "-k", 2, "-e", "host", "--job-name", "planned") == 0
+    output = capsys.readouterr().out
+    assert "4 trials would be written to jobs/planned" in output
+    assert output.count("closed") == 4
+    assert output.count("open") == 4
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.django_db
+def test_everything_that_would_stop_it_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_task(tmp_path / "set", "good")
+    (make_task(tmp_path / "set", "broken") / "task.toml").write_text("[")
+    (tmp_path / "job.yaml").write_text(
+        "agents: [{name: codex, model_name: openai/x, env: {K: '${PIER_TEST_NOT_SET}'}}]\n"
+        "environment: {type: host, override_gpus: 1}\ndatasets: [{path: set}]\n"
+    )
+    assert dry_run("-c", "job.yaml") == 1
+    output = capsys.readouterr().out
+    for words in ("broken", "the agent 'codex' is known", "PIER_TEST_NOT_SET", "override_gpus", "codex · openai/x"):
+        assert words in output
+
+
+@pytest.mark.django_db
+@pytest.mark.corpora
+def test_public_job_files_plan(
+    corpora: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(corpora)
+    files = sorted((corpora / "job-configs").glob("*.yaml"))
+    assert files
+    for file in files:
+        # Their agents need a version that can run them, and their variables are not set here; nothing else is amiss.
+        assert dry_run("-c", file, "--lenient-names") == 1
+        output = capsys.readouterr().out
+        assert " trials would be written to " in output
+        refused = [line for line in output.splitlines() if line.startswith("refused: ") and "/tasks/" not in line]
+        assert any("is known, but this version cannot run it" in line for line in refused)
+        assert all("cannot run it" in line or "not set" in line for line in refused), refused
+
+
+@pytest.mark.django_db
+def test_a_printed_config_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROBE_API_KEY", "sk-very-secret-value")
+    secrets = ("--ae", "PROBE_API_KEY=sk-very-secret-value", "--ak", "api_key=sk-other-secret")
+    with pytest.raises(SystemExit) as exit_:
+        call_command("pierrun", "--print-config", *secrets)
+    assert exit_.value.code == 0
+    output = capsys.readouterr().out
+    assert "${PROBE_API_KEY}" in output
+    assert "sk-" not in output
