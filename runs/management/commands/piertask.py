@@ -1,0 +1,166 @@
+"""`manage.py piertask`: what can be done with task directories; a subcommand parses its options and makes one call."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from django.core.management.base import CommandParser
+
+from runs.management.base import PierCommand
+
+if TYPE_CHECKING:
+    from runs.tasks.report import Tone
+
+Run = Callable[..., int]
+AddParser = Callable[..., ArgumentParser]
+
+
+class Command(PierCommand):
+    help = "Make, check and list tasks. Nothing of a task is executed."
+    needs_database = False
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        subcommands = parser.add_subparsers(
+            dest="subcommand", metavar="COMMAND", required=True, parser_class=ArgumentParser
+        )
+        add_lint(subcommands.add_parser, self.lint)
+        add_init(subcommands.add_parser, self.init)
+        add_list(subcommands.add_parser, self.list)
+
+    def run(self, **options: Any) -> int:
+        run: Run = options["run"]
+        return run(**options)
+
+    def lint(
+        self,
+        *,
+        paths: list[Path],
+        as_json: bool,
+        lenient_names: bool,
+        select: list[str],
+        ignore: list[str],
+        **_options: Any,
+    ) -> int:
+        """0 if all tasks are valid, 1 otherwise."""
+        from runs.tasks.lint import chosen_rules, lint_paths
+        from runs.tasks.report import report_block, report_json, report_sum
+
+        rules = chosen_rules(names_in(select), names_in(ignore))
+        verdicts = []
+        for verdict in lint_paths(paths, rules=rules, lenient_names=lenient_names):
+            verdicts.append(verdict)
+            if not as_json:
+                self.stdout.write(report_block(verdict, self.paint))
+        self.stdout.write(report_json(verdicts) if as_json else report_sum(verdicts))
+        return int(not all(verdict.valid for verdict in verdicts))
+
+    def init(self, *, path: Path, name: str | None, steps: int, separate_verifier: bool, **_options: Any) -> int:
+        """Print what was made and how to prove it."""
+        from runs.tasks.new_task import create_task
+
+        create_task(path, name=name, n_steps=steps, separate_verifier=separate_verifier)
+        self.stdout.write(f"{path}: a new task. Its solution should get reward 1.0, and doing nothing 0.0:")
+        for agent in ("oracle", "nop"):
+            self.stdout.write(f"  manage.py pierrun -p {path} -a {agent}")
+        return 0
+
+    def list(
+        self,
+        *,
+        dataset: Path,
+        as_json: bool,
+        lenient_names: bool,
+        include_task_name: "list[str] | None",
+        exclude_task_name: "list[str] | None",
+        n_tasks: int | None,
+        sample_seed: int | None,
+        **_options: Any,
+    ) -> int:
+        """0 even if some tasks are invalid: they are listed as such."""
+        from runs.formats.job import DatasetConfig
+        from runs.tasks.listing import list_json, list_lines, list_tasks
+
+        config = DatasetConfig(
+            path=dataset,
+            task_names=include_task_name,
+            exclude_task_names=exclude_task_name,
+            n_tasks=n_tasks,
+            sample_seed=sample_seed,
+        )
+        tasks = list_tasks(config, lenient_names=lenient_names)
+        self.stdout.write(list_json(tasks) if as_json else "\n".join(list_lines(tasks, self.paint)))
+        return 0
+
+    def paint(self, tone: "Tone", text: str) -> str:
+        """Text in the colour of its tone, on a terminal."""
+        styles = {"error": self.style.ERROR, "warning": self.style.WARNING, "good": self.style.SUCCESS}
+        return styles[tone](text) if tone in styles else text
+
+
+def add_lint(add_parser: AddParser, run: Run) -> None:
+    """`piertask lint`."""
+    parser = add_parser(
+        "lint",
+        help="say whether tasks are valid, and what in them makes results hard to trust or to repeat",
+        description="Reads files and executes nothing. Exit code: 0 if all tasks are valid, else 1; 2 for bad input.",
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a task, or a folder of tasks")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON array instead of text")
+    add_lenient_names(parser)
+    parser.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="RULE,…",
+        help="only these rules; `default` and `all` are groups",
+    )
+    parser.add_argument("--ignore", action="append", default=[], metavar="RULE,…", help="not these rules")
+    parser.set_defaults(run=run)
+
+
+def add_init(add_parser: AddParser, run: Run) -> None:
+    """`piertask init`."""
+    parser = add_parser("init", help="make a new task that can be run as it is, to be changed into your own")
+    parser.add_argument("path", type=Path, metavar="PATH", help="a directory that is missing or empty")
+    parser.add_argument("--name", metavar="ORG/NAME", help="default: my-team/ and the name of the directory")
+    parser.add_argument("--steps", type=int, default=1, metavar="N", help="a multi-step task, for N above 1")
+    parser.add_argument(
+        "--separate-verifier", action="store_true", help="a verifier in a sandbox of its own, which gets artifacts only"
+    )
+    parser.set_defaults(run=run)
+
+
+def add_list(add_parser: AddParser, run: Run) -> None:
+    """`piertask list`."""
+    parser = add_parser("list", help="list the tasks that pierrun would run, in its order")
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a folder of tasks, or a task")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON array instead of a table")
+    add_lenient_names(parser)
+    parser.add_argument("-i", "--include-task-name", action="append", metavar="GLOB", help="only these tasks")
+    parser.add_argument("-x", "--exclude-task-name", action="append", metavar="GLOB", help="not these tasks")
+    parser.add_argument("-l", "--n-tasks", type=positive, metavar="N", help="at most N tasks")
+    parser.add_argument("--sample-seed", type=int, metavar="SEED", help="shuffle before taking N tasks")
+    parser.set_defaults(run=run)
+
+
+def add_lenient_names(parser: ArgumentParser) -> None:
+    """The option that lint and list share."""
+    parser.add_argument(
+        "--lenient-names",
+        action="store_true",
+        help="accept a missing name, or one without an organisation: the folder's name is used",
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def names_in(options: list[str]) -> list[str]:
+    """The rule names of a repeatable option that takes lists."""
+    return [name.strip() for option in options for name in option.split(",") if name.strip()]
