@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.timing"]
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_ON_POSTGRES = ("docker", "browser", "agents", "agents_all")
+NOT_ON_POSTGRES = ("docker", "browser", "agents", "agents_all", "peers")
+ONLY_IF_ASKED_FOR = ("agents_all", "peers")
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 
 
@@ -37,10 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Choose the tests for this database; `agents_all` runs only when it is asked for with -m."""
+    """Choose the tests for this database; what takes a command of its own runs only when it is asked for with -m."""
     wanted = is_for_postgres if config.getoption("--postgres") else is_for_sqlite
-    asked_for = config.getoption("-m")
-    chosen = [item for item in items if wanted(item) and ("agents_all" in asked_for or not has(item, "agents_all"))]
+    left_out = [marker for marker in ONLY_IF_ASKED_FOR if marker not in config.getoption("-m")]
+    chosen = [item for item in items if wanted(item) and not any(has(item, marker) for marker in left_out)]
     kept = set(chosen)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen

@@ -36,6 +36,8 @@ NOT_RETRIED: Final = (
     "VerifierTimeoutError",
 )
 DEFAULT_AGENT: Final = "oracle"
+# How files name the host sandbox: peers refuse a `type` that they don't know, with the whole job or trial.
+HOST_IMPORT_PATH: Final = "runs.sandboxes.host:HostSandbox"
 
 
 def _pairs_as_mapping(value: Any) -> Any:
@@ -178,6 +180,18 @@ class EnvironmentConfig(JobSection):
     env: Env = {}
     kwargs: dict[str, Any] = {}
     extra_allowed_hosts: Hosts = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _host_by_its_class(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("import_path") == HOST_IMPORT_PATH:
+            return data | {"type": "host", "import_path": None}
+        return data
+
+    @model_serializer(mode="wrap")
+    def _host_for_peers(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = dump(self)
+        return written | {"type": None, "import_path": HOST_IMPORT_PATH} if self.type == "host" else written
 
     @field_validator("mounts", mode="before")
     @classmethod

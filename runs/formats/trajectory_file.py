@@ -3,13 +3,15 @@
 import gzip
 import zlib
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from runs.errors import FileUnreadable, TrajectoryInvalid
 from runs.formats.reading import MAX_JSON_BYTES, JsonInvalid, parse_json, read_text
-from runs.formats.trajectory import strict_errors
-from runs.formats.trajectory_quality import Finding, FileExists, missing_media, quality_of
+from runs.formats.trajectory import MAX_ERRORS, strict_errors
+from runs.formats.trajectory_quality import FileExists, Finding, missing_media, quality_of
 from runs.formats.trajectory_reader import ReadTrajectory, read_trajectory
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -78,9 +80,10 @@ def _judge(read: ReadTrajectory, verdict: Verdict, *, strict: bool) -> None:
     findings = quality_of(read, file_exists=_beside(verdict.path.parent))
     if strict:
         # Harbor takes paths literally, and doesn't look into embedded documents.
-        literal = list(missing_media(read, lambda name: _exists(verdict.path.parent / name)))
-        verdict.errors = [*schema, *map(_complaint, literal)]
-        findings = [finding for finding in findings if finding not in literal]
+        literal = cache(lambda name: exists(verdict.path.parent / name))
+        missing = islice(missing_media(read, literal), MAX_ERRORS)
+        verdict.errors = [*schema, *map(_complaint, missing)]
+        findings = [found for found in findings if found.code != "missing-media" or found.trajectory_id is not None]
     else:
         warnings = [*schema, *warnings]
     verdict.warnings = [*warnings, *map(_complaint, findings)]
@@ -93,18 +96,19 @@ def _complaint(finding: Finding) -> Complaint:
 def _beside(folder: Path) -> FileExists:
     """Whether a file lies where the document says, or, if that is a path of the sandbox, beside the document."""
 
-    def exists(name: str) -> bool:
+    def found(name: str) -> bool:
         if name.startswith("data:"):
             return True
         places = [folder / name, folder / f"{name}.gz"]
         if name.startswith("/"):
             places.append(folder / Path(name).name)
-        return any(_exists(place) for place in places)
+        return any(exists(place) for place in places)
 
-    return exists
+    return found
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether there is anything at the path; False also for one that can't be a file's."""
     try:
         return path.exists()
     except (OSError, ValueError):  # a name too long, or with a NUL

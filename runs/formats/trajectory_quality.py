@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from runs.formats.trajectory_reader import ReadStep, ReadSubagentRef, ReadTrajectory
+from runs.formats.trajectory_reader import ReadObservation, ReadStep, ReadSubagentRef, ReadToolCall, ReadTrajectory
 from runs.formats.trajectory_versions import first_newer_fields
 from runs.formats.validation import shortened
 
@@ -32,7 +32,9 @@ Code = Literal[
     "unanswered-call",
 ]
 MAX_PER_CODE: Final = 10
+MAX_LOOKUPS: Final = 10_000
 
+_LARGEST: Final = 1e300
 _FIGURES: Final = ("prompt_tokens", "completion_tokens", "cached_tokens", "cost_usd")
 
 
@@ -56,13 +58,13 @@ def quality_of(read: ReadTrajectory, *, file_exists: FileExists | None = None) -
     """What is wrong with the document and those embedded in it, at most `MAX_PER_CODE` of a kind and how many more.
 
     `file_exists` answers for a path as the document has it, relative or absolute, never a URL; without it no file is
-    asked for. One pass over the steps for each kind: milliseconds for 10,000 steps.
+    asked for, and none after the first `MAX_LOOKUPS`. One pass over the steps for each kind of finding.
     """
     embedded = frozenset(_embedded_ids(read))
-    findings = list(_of_document(read, embedded, file_exists))
+    look = _Lookups(file_exists) if file_exists is not None else None
     counts: Counter[Code] = Counter()
     kept: list[Finding] = []
-    for finding in findings:
+    for finding in _of_document(read, embedded, look):
         counts[finding.code] += 1
         if counts[finding.code] <= MAX_PER_CODE:
             kept.append(finding)
@@ -73,10 +75,23 @@ def quality_of(read: ReadTrajectory, *, file_exists: FileExists | None = None) -
 def missing_media(read: ReadTrajectory, file_exists: FileExists) -> Iterator[Finding]:
     """The images and recordings of this document, without embedded ones, that are local files and not there."""
     for step in read.steps:
-        holders = (step, *step.tool_calls, *step.observations)
+        holders: list[ReadStep | ReadToolCall | ReadObservation] = [step, *step.tool_calls, *step.observations]
         for path in (path for holder in holders for path in (*holder.images, *holder.audio)):
             if _is_missing(path, file_exists):
                 yield Finding("missing-media", _id(step), f"the file {_quoted(path)} does not exist")
+
+
+class _Lookups:
+    """Asks once for each file; a document that names a million of them learns that the rest exists."""
+
+    def __init__(self, file_exists: FileExists) -> None:
+        self._file_exists = file_exists
+        self._known: dict[str, bool] = {}
+
+    def __call__(self, path: str) -> bool:
+        if path not in self._known and len(self._known) < MAX_LOOKUPS:
+            self._known[path] = self._file_exists(path)
+        return self._known.get(path, True)
 
 
 def _of_document(read: ReadTrajectory, embedded: frozenset[str], file_exists: FileExists | None) -> Iterator[Finding]:
@@ -205,7 +220,7 @@ def _totals(read: ReadTrajectory, own: list[ReadStep]) -> Iterator[Finding]:
     n_steps = _number(final.get("total_steps"))
     # The format lets a writer count differently if its notes tell.
     if n_steps is not None and n_steps not in (len(own), len(read.steps)) and read.notes is None:
-        sentence = f"total_steps is {_shown(n_steps)}, and the document has {len(read.steps):,} steps"
+        sentence = f"total_steps is {_shown(n_steps)}, and the steps come to {len(read.steps):,}"
         yield Finding("total-differs", None, sentence)
     is_part = read.continued_trajectory_ref is not None or len(own) < len(read.steps)  # copies come from a part before
     covers_more = is_part or bool(read.subagents) or any(True for _ in _refs(read))
@@ -218,7 +233,7 @@ def _totals(read: ReadTrajectory, own: list[ReadStep]) -> Iterator[Finding]:
         summed = sum(known)
         is_complete = all(getattr(step, name) is not None for step in callers)
         may_be_more = covers_more or not is_complete
-        if not _is_same(total, summed) and (total < summed or not may_be_more):
+        if not _is_same(total, summed, is_price=name == "cost_usd") and (total < summed or not may_be_more):
             sentence = f"total_{name} is {_shown(total)}, and the steps come to {_shown(summed)}"
             yield Finding("total-differs", None, sentence)
 
@@ -232,7 +247,8 @@ def _embedded_ids(read: ReadTrajectory) -> Iterator[str]:
 
 def _refs(read: ReadTrajectory) -> Iterator[tuple[ReadStep, ReadSubagentRef]]:
     for step in read.steps:
-        for holder in (*step.tool_calls, *step.observations):
+        holders: list[ReadToolCall | ReadObservation] = [*step.tool_calls, *step.observations]
+        for holder in holders:
             for ref in holder.subagents:
                 yield step, ref
 
@@ -246,15 +262,15 @@ def _is_missing(path: str, file_exists: FileExists) -> bool:
     return bool(path) and "://" not in path and not file_exists(path)
 
 
-def _is_same(total: float, summed: float) -> bool:
-    """Equal, as far as sums of prices can be: the order of adding changes their last digits."""
-    return total == summed or (isinstance(total, float) and math.isclose(total, summed, rel_tol=1e-3, abs_tol=1e-6))
+def _is_same(total: float, summed: float, *, is_price: bool) -> bool:
+    """Equal, as far as sums of prices can be: writers round, and the order of adding changes the last digits."""
+    return total == summed or (is_price and math.isclose(total, summed, rel_tol=1e-3, abs_tol=1e-6))
 
 
 def _number(value: Any) -> int | float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if isinstance(value, int) or math.isfinite(value) else None
+    return value if -_LARGEST <= value <= _LARGEST else None  # also None for NaN
 
 
 def _id(step: ReadStep) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
+from runs.formats.job_sections import HOST_IMPORT_PATH
 from runs.indexing.causes import cause_of, cause_of_step, told_cause
 from runs.indexing.cleaning import clean_json
 from runs.indexing.values import Json, amount, count, first_text, mapping, mappings, moment, number, seconds_of, text
@@ -99,12 +100,13 @@ def _agent_columns(result: Json, config: Json) -> dict[str, Any]:
     told = mapping(info.get("model_info"))
     version = first_text(100, info.get("version"))
     import_path = first_text(255, environment.get("import_path"))
+    own_class = import_path.rpartition(":")[2]
     return {
         "agent_name": first_text(255, info.get("name"), agent.get("name"), agent.get("import_path")),
         "agent_version": "" if version.lower() == "unknown" else version,
         "model_name": first_text(255, told.get("name"), model),
         "model_provider": first_text(100, told.get("provider"), provider if not told.get("name") else None),
-        "sandbox": first_text(40, environment.get("type"), import_path.rpartition(":")[2]),
+        "sandbox": "host" if import_path == HOST_IMPORT_PATH else first_text(40, environment.get("type"), own_class),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-KINDS = ("docker", "browser", "postgres", "corpora", "agents", "agents_all")
+KINDS = ("docker", "browser", "postgres", "corpora", "peers", "agents", "agents_all")
 UNIT = "unit"
 PROPERTY = "kind"
 NOTE = "note"

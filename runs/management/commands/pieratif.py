@@ -1,14 +1,21 @@
-"""`manage.py pieratif`: what can be done with trajectory files; a subcommand parses its arguments and makes one call."""
+"""`manage.py pieratif`: what can be done with trajectory files; a subcommand parses its arguments and calls."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandParser
 
+from runs.errors import InputInvalid
+from runs.formats.validation import shortened
 from runs.management.base import PierCommand
 
+if TYPE_CHECKING:
+    from runs.formats.trajectory_file import Verdict
+
+MAX_LINE_CHARS = 1000
 Run = Callable[..., int]
 
 
@@ -36,6 +43,25 @@ class Command(PierCommand):
 
     def validate(self, *, files: list[Path], strict: bool, json: bool, **_options: Any) -> int:
         """Print the verdict on each file; 0 when all are valid, else 1. A missing path is bad input."""
-        from runs.trajectory_verdicts import print_verdicts
+        from runs.formats.trajectory_file import as_json, exists, validate_file
 
-        return print_verdicts(files, strict=strict, as_json=json, say=self.stdout.write)
+        for path in files:
+            if not exists(path):
+                raise InputInvalid(f"{path}: there is no such file")
+        verdicts = (validate_file(path, strict=strict) for path in files)
+        if json:
+            values = [as_json(verdict) for verdict in verdicts]
+            self.stdout.write(dumps(values, indent=2))
+            return int(not all(value["valid"] for value in values))
+        invalid = [verdict.path for verdict in verdicts if not self.tell(verdict)]
+        return int(bool(invalid))
+
+    def tell(self, verdict: "Verdict") -> bool:
+        """Print one file's block; returns whether the file is valid."""
+        steps = "1 step" if verdict.n_steps == 1 else f"{verdict.n_steps:,} steps"
+        known = f", {verdict.schema_version or 'no version'}, {steps}" if verdict.n_steps or verdict.valid else ""
+        lines = [f"{verdict.path}: {'valid' if verdict.valid else 'invalid'}{known}"]
+        lines += [f"  error: {complaint.sentence()}" for complaint in verdict.errors]
+        lines += [f"  warning: {complaint.sentence()}" for complaint in verdict.warnings]
+        self.stdout.write("\n".join(shortened(line, MAX_LINE_CHARS) for line in lines))
+        return verdict.valid
