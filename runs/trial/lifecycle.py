@@ -19,6 +19,7 @@ from runs.errors import (
 )
 from runs.files import is_disk_full, write_atomically
 from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, TrialConfig, dump_config
+from runs.formats.network import resolve_network
 from runs.formats.reading import read_text
 from runs.formats.result import TrialResult, dump_json
 from runs.formats.task import AgentSection
@@ -32,7 +33,16 @@ from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, e
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord
 from runs.trial.result import minimum_reached, trial_result
-from runs.trial.sandbox import OpenSandbox, agent_spec, build_log_writer, not_enforced, opened, wait_until_healthy
+from runs.trial.sandbox import (
+    OpenSandbox,
+    agent_spec,
+    build_log_writer,
+    loose_files,
+    not_enforced,
+    opened,
+    wait_until_healthy,
+    without_effect,
+)
 from runs.trial.verifier import verify_separate, verify_shared
 
 SAVE_LOGS_SEC = 10.0
@@ -94,7 +104,8 @@ class TrialLife:
         record.task_checksum = task.checksum()
         record.verifier_mode = "separate" if verifier_is_separate(task) else "shared"
         record.reward_strategy = task.config.multi_step_reward_strategy or "mean"
-        for warning in (*task.warnings, *not_enforced(task, plan.config.environment.type or "")):
+        kind = plan.config.environment.type or ""
+        for warning in (*task.warnings, *not_enforced(task, kind), *without_effect(task)):
             record.warn(warning)
         self.agent = create_agent(plan.config.agent)
         self.extra_instructions = extra_instructions(plan.config)
@@ -115,6 +126,8 @@ class TrialLife:
         async with record.phase(Phase.ENVIRONMENT_SETUP):
             async with deadline(seconds, EnvironmentStartTimeoutError, "starting the sandbox"):
                 await sandbox.start(log=build_log_writer(record.directory.build_log))
+                if files := loose_files(task):
+                    await sandbox.upload(files, await working_directory(sandbox))
                 if section.healthcheck:
                     await wait_until_healthy(sandbox, section.healthcheck)
         assert self.agent is not None  # noqa: S101 - run() made it
@@ -135,6 +148,8 @@ class TrialLife:
         record, step = self.record, stage.step
         folders = record.directory.folders(stage.record.task_step)
         folders.make()
+        # The step before may have left the verifier's network, and a step may have one of its own.
+        await sandbox.set_network(resolve_network(task.config, "agent", step.config if step else None))
         if step:
             await self._prepare_step(step, sandbox)
         try:

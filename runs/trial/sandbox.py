@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from runs.errors import HealthcheckError, InputInvalid, JobInvalid, SandboxFailed, TaskInvalid
 from runs.formats.job import EnvironmentConfig
-from runs.formats.network import NetworkMode, resolve_network
+from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
 from runs.formats.task import EnvironmentSection, HealthcheckConfig
 from runs.formats.task_directory import Task, TaskStep, verifier_environment
 from runs.formats.template import resolve_all
@@ -26,7 +26,9 @@ def agent_spec(plan: TrialPlan, task: Task) -> SandboxSpec:
     """The sandbox in which the agent works. Raises TaskInvalid for what cannot be honoured: nothing is ignored."""
     section = task.config.environment
     refuse_unsupported_task(task, section)
-    return _spec(plan, plan.name, task, section, context=task.environment_dir, phase_step=None)
+    return _spec(
+        plan, plan.name, task, section, context=task.environment_dir, phase_step=task.steps[0] if task.steps else None
+    )
 
 
 def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> SandboxSpec:
@@ -76,6 +78,13 @@ def _spec(
     )
 
 
+def networks_of(task: Task) -> Iterator[NetworkPolicy]:
+    """What each phase of each stage may reach."""
+    for step in task.steps or (None,):
+        for phase in ("agent", "verifier"):
+            yield resolve_network(task.config, phase, step.config if step else None)
+
+
 def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
     """Raise TaskInvalid for what a task needs and no sandbox here has."""
     wants = None
@@ -83,7 +92,7 @@ def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
         wants = f"the operating system {section.os}"
     elif task.compose_file:
         wants = f"several containers ({task.compose_file.name})"
-    elif resolve_network(task.config, "agent").mode is NetworkMode.ALLOWLIST:
+    elif any(policy.mode is NetworkMode.ALLOWLIST for policy in networks_of(task)):
         wants = "an allowlist of hosts"
     elif section.gpus or section.tpu:
         wants = "GPUs or TPUs"
@@ -99,6 +108,29 @@ def not_enforced(task: Task, kind: str) -> list[str]:
     if kind == "host":
         return ["the host sandbox has no isolation: network, users and limits of the task are not enforced"]
     return [f"storage_mb = {section.storage_mb} is not enforced"] if section.storage_mb else []
+
+
+def without_effect(task: Task) -> list[str]:
+    """What a task brings along that no agent of this version takes."""
+    notes = []
+    if task.config.environment.skills_dir:
+        notes.append("skills_dir has no effect: no agent here takes skills from the task")
+    folders = (task.path, *(step.directory for step in task.steps))
+    return notes + [
+        f"{folder.name}/trajectory.json has no effect: no agent here continues a given trajectory"
+        for folder in folders
+        if (folder / "trajectory.json").is_file()
+    ]
+
+
+def loose_files(task: Task) -> Path | None:
+    """The environment folder, where its files are to be laid into the working directory of a ready image.
+
+    As in Harbor: there is a docker_image, nothing to build, and other files.
+    """
+    folder = task.environment_dir
+    is_ready = task.config.environment.docker_image and folder.is_dir() and not (folder / "Dockerfile").is_file()
+    return folder if is_ready and not task.compose_file and any(folder.iterdir()) else None
 
 
 def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callable[[], None]]:

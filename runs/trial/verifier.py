@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from runs.errors import SandboxFailed, TaskInvalid, VerifierFailed, VerifierTimeoutError
+from runs.errors import EnvironmentStartTimeoutError, TaskInvalid, VerifierFailed, VerifierTimeoutError
 from runs.formats.job import VerifierConfig
 from runs.formats.network import resolve_network
 from runs.formats.result import VerifierResult
@@ -18,7 +18,7 @@ from runs.formats.reward import (
     parse_reward_text,
 )
 from runs.formats.task import VerifierSection
-from runs.formats.task_directory import Task, TaskStep, script_in
+from runs.formats.task_directory import Task, TaskStep, script_in, verifier_environment
 from runs.formats.template import resolve_all
 from runs.sandboxes.base import TESTS, VERIFIER_LOGS, Sandbox, Stream
 from runs.trial.artifacts import Collected, restore_artifacts
@@ -26,7 +26,14 @@ from runs.trial.deadlines import deadline, environment_seconds, verifier_seconds
 from runs.trial.directory import Folders
 from runs.trial.plan import TrialPlan
 from runs.trial.record import TrialRecord
-from runs.trial.sandbox import OpenSandbox, build_log_writer, opened, verifier_context, verifier_spec
+from runs.trial.sandbox import (
+    OpenSandbox,
+    build_log_writer,
+    opened,
+    verifier_context,
+    verifier_spec,
+    wait_until_healthy,
+)
 
 SCRIPT = "test.sh"
 OUTPUT = "test-stdout.txt"
@@ -61,10 +68,14 @@ async def verify_separate(
 ) -> VerifierResult:
     """Verify in a fresh sandbox that gets the collected artifacts and nothing else of the agent's."""
     spec = verifier_spec(plan, task, step)
-    build_timeout = task.config.environment.build_timeout_sec
+    section = verifier_environment(task, step)
+    seconds = environment_seconds(plan, section.build_timeout_sec)
     async with opened(open_sandbox(spec), record.log) as sandbox:
-        async with deadline(environment_seconds(plan, build_timeout), SandboxFailed, "starting the verifier's sandbox"):
+        async with deadline(seconds, EnvironmentStartTimeoutError, "starting the verifier's sandbox"):
             await sandbox.start(log=build_log_writer(record.directory.build_log))
+            # The agent's environment may have a check of services that this image lacks.
+            if section.healthcheck and section is not task.config.environment:
+                await wait_until_healthy(sandbox, section.healthcheck)
         await restore_artifacts(sandbox, collected, folders.artifacts)
         if verifier_context(task, step) is None or sandbox.kind == "host":
             for tests in _tests(task, step):

@@ -8,7 +8,7 @@ from docker import DockerClient
 
 from runs.formats.job import EnvironmentConfig
 from runs.trial.sandbox import OpenSandbox, sandbox_opener
-from tests.support.tasks import CLOSED, make_task
+from tests.support.tasks import BASE_IMAGE, CLOSED, make_task
 from tests.support.trials import make_plan, run_in
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -131,5 +131,42 @@ async def test_everybody_works_as_the_images_user_unless_the_task_names_one(
         test=f"#!/bin/bash\n{test}\n",
         toml=CLOSED.replace("[verifier]", '[verifier]\nuser = "root"'),
     )
+    result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
+    assert result.rewards == {"reward": 1.0}, result.exception_info
+
+
+async def test_each_step_has_the_network_that_it_asks_for(tmp_path: Path, open_sandbox: OpenSandbox) -> None:
+    interfaces = "ls /sys/class/net | tr '\\n' ' ' > answer.txt; cat answer.txt\n"
+    toml = CLOSED + (
+        '\n[[steps]]\nname = "closed"\n[steps.verifier]\nnetwork_mode = "public"\n'
+        '\n[[steps]]\nname = "still-closed"\n\n[[steps]]\nname = "open"\n[steps.agent]\nnetwork_mode = "public"\n'
+    )
+    task = make_task(tmp_path, toml=toml)
+    for name in ("closed", "still-closed", "open"):
+        for part in ("solution", "tests"):
+            (task / "steps" / name / part).mkdir(parents=True)
+        (task / "steps" / name / "instruction.md").write_text("Look around.")
+        (task / "steps" / name / "solution" / "solve.sh").write_text(interfaces)
+        (task / "steps" / name / "tests" / "test.sh").write_text(
+            "#!/bin/bash\nls /sys/class/net; echo 1 > /logs/verifier/reward.txt\n"
+        )
+    plan = make_plan(task, tmp_path / "job")
+    result = await run_in(open_sandbox, plan)
+    assert result.exception_info is None
+    steps = plan.directory / "steps"
+    seen = {
+        name: (steps / name / "agent" / "oracle.txt").read_text().split() for name in ("closed", "still-closed", "open")
+    }
+    assert seen == {"closed": ["lo"], "still-closed": ["lo"], "open": ["eth0", "lo"]}
+    assert (steps / "closed" / "verifier" / "test-stdout.txt").read_text().split() == ["eth0", "lo"]
+    assert (steps / "open" / "verifier" / "test-stdout.txt").read_text().split() == ["lo"]
+
+
+async def test_files_beside_a_ready_image_are_laid_into_its_working_directory(
+    tmp_path: Path, open_sandbox: OpenSandbox
+) -> None:
+    toml = CLOSED.replace("[environment]", f'[environment]\ndocker_image = "{BASE_IMAGE}"\nworkdir = "/work"')
+    task = make_task(tmp_path, toml=toml, solve="cp data.txt answer.txt\n")
+    (task / "environment" / "Dockerfile").rename(task / "environment" / "data.txt")
     result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
     assert result.rewards == {"reward": 1.0}, result.exception_info

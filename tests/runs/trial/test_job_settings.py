@@ -9,8 +9,9 @@ from runs.agents.base import Agent, AgentRun
 from runs.agents.registry import create_agent
 from runs.errors import JobInvalid
 from runs.formats.job import AgentConfig, EnvironmentConfig, Mount, VerifierConfig
+from runs.formats.network import CLOSED
 from runs.formats.result import AgentContext, TrialResult
-from runs.sandboxes.base import MountSpec
+from runs.sandboxes.base import Image, MountSpec, SandboxSpec
 from runs.sandboxes.host import HostSandbox
 from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
@@ -28,6 +29,14 @@ class Scribe(Agent):
     async def run(self, run: AgentRun) -> AgentContext:
         await run.sandbox.exec("cat > answer.txt", stdin=run.instruction.encode())
         return AgentContext(cost_usd=0.5)
+
+
+class Shed(HostSandbox):
+    """A sandbox of a team's own."""
+
+    def __init__(self, spec: SandboxSpec, *, colour: str) -> None:
+        super().__init__(spec)
+        self.colour = colour
 
 
 HERE = f"{__name__}:Scribe"
@@ -59,11 +68,13 @@ def test_an_import_path_that_cannot_be_used_says_why(path: str, words: str) -> N
 
 
 def test_a_sandbox_class_of_ones_own_is_made_with_its_arguments() -> None:
-    opener, _ = sandbox_opener(EnvironmentConfig(type=None, import_path="runs.sandboxes.host:HostSandbox"))
-    assert opener.__name__ == "<lambda>"
+    own = EnvironmentConfig(type=None, import_path=f"{__name__}:Shed", kwargs={"colour": "red"})
+    opener, _ = sandbox_opener(own)
+    made = opener(SandboxSpec(name="x", image=Image(), network=CLOSED))
+    assert isinstance(made, Shed)
+    assert made.colour == "red"
     with pytest.raises(JobInvalid, match="has no arguments"):
         sandbox_opener(EnvironmentConfig(type="host", kwargs={"x": 1}))
-    assert HostSandbox.kind == "host"
 
 
 async def test_extra_instructions_follow_the_tasks_own(tmp_path: Path) -> None:
