@@ -199,14 +199,29 @@ artifacts = ["/app/answer.txt", "/app/missing.txt", { source = "/app/out", desti
     ]
 
 
-async def test_a_secret_of_the_agent_is_in_no_file_of_the_trial(
+async def test_a_secret_of_the_agent_is_in_no_file_and_in_no_argv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROBE_API_KEY", "sk-very-secret-value")
-    task = make_task(tmp_path, solve='[ "$PROBE_API_KEY" = sk-very-secret-value ] && echo 42 > answer.txt\n')
+    solve = '[ "$PROBE_API_KEY" = sk-very-secret-value ] && echo 42 > answer.txt; touch /logs/agent/there; sleep 0.4\n'
     agent = AgentConfig(name="oracle", env={"PROBE_API_KEY": "${PROBE_API_KEY}"})
-    plan = make_plan(task, tmp_path / "job", agent=agent)
-    result = await run_on_host(plan)
-    assert result.rewards == {"reward": 1.0}
-    for path in plan.directory.rglob("*"):
-        assert not path.is_file() or b"sk-very-secret" not in path.read_bytes(), path
+    plan = make_plan(make_task(tmp_path, solve=solve), tmp_path / "job", agent=agent)
+    running = asyncio.create_task(run_on_host(plan))
+    seen = b""
+    while not running.done():
+        seen += b"".join(command for path in Path("/proc").glob("[0-9]*/cmdline") if (command := bytes_of(path)))
+        await asyncio.sleep(0.02)
+    assert (await running).rewards == {"reward": 1.0}
+    assert b"/solution/solve.sh" in seen
+    assert b"sk-very-secret" not in seen
+    files = [path for path in plan.directory.parent.rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert not [path for path in files if b"sk-very-secret" in path.read_bytes()]
+
+
+def bytes_of(path: Path) -> bytes:
+    """What a process says, or nothing when it has gone."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""

@@ -32,7 +32,7 @@ class Command(PierCommand):
             nargs="?",
             const="",
             metavar="PATH",
-            help="what the printed login link opens: a page's path, or a job directory (default: the one job, else all); "
+            help="what the printed login link opens: a page, or a job directory (default: the one job, else all); "
             "given with a host that others can reach, a link is printed there too",
         )
         parser.add_argument("--no-watch", action="store_true", help="index once, don't follow what is being written")
