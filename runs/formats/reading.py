@@ -3,15 +3,17 @@
 It gives plain text or plain JSON values; what they mean is the business of the other modules.
 """
 
+import gzip
 import json
 import math
 import os
 import re
 import stat
 import tomllib
+import zlib
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, Never
+from typing import Any, BinaryIO, Final, Never
 
 from runs.errors import FileUnreadable, InputInvalid
 
@@ -45,7 +47,9 @@ class TomlInvalid(InputInvalid):
 
 
 def read_text(path: Path, max_bytes: int, *, within: Path | None = None, lenient: bool = False) -> str:
-    """The text of a regular file of at most `max_bytes` (UTF-8, a byte order mark is dropped).
+    """The text of a regular file (unpacked, where its name ends in .gz) of at most `max_bytes`.
+
+    It is UTF-8; a byte order mark is dropped.
 
     With `within`, a path that leads out of that directory, also through a symlink, is refused.
     Lenient: bytes that are not UTF-8 become U+FFFD instead of an error. Raises `FileUnreadable`.
@@ -141,7 +145,8 @@ def _read_bytes(path: Path, max_bytes: int, within: Path | None) -> bytes:
                 raise FileUnreadable(path, "is not a regular file")
             if status.st_size > max_bytes:
                 raise FileUnreadable(path, f"{status.st_size:,} bytes is over the limit of {max_bytes:,}")
-            content = file.read(max_bytes + 1)  # it may be growing
+            # One byte more than allowed: the file may be growing, and a packed one tells its size only when unpacked.
+            content = _unpacked(file, path, max_bytes + 1) if path.suffix == ".gz" else file.read(max_bytes + 1)
     except IsADirectoryError:
         raise FileUnreadable(path, "is not a regular file") from None
     except FileNotFoundError:
@@ -151,8 +156,17 @@ def _read_bytes(path: Path, max_bytes: int, within: Path | None) -> bytes:
     except ValueError:  # a NUL in the name
         raise FileUnreadable(path, "is not a possible file name") from None
     if len(content) > max_bytes:
-        raise FileUnreadable(path, f"is over the limit of {max_bytes:,} bytes")
+        unpacked = " when unpacked" if path.suffix == ".gz" else ""
+        raise FileUnreadable(path, f"is over the limit of {max_bytes:,} bytes{unpacked}")
     return content
+
+
+def _unpacked(file: BinaryIO, path: Path, n_bytes: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            return unpacked.read(n_bytes)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileUnreadable(path, f"is no whole gzip file: {error}") from None
 
 
 def _check_depth(text: str, max_depth: int) -> None:

@@ -1,7 +1,5 @@
 """The verdict on a trajectory file, plain or gzipped, with every reason: what `pieratif validate` prints."""
 
-import gzip
-import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -117,30 +115,12 @@ def exists(path: Path) -> bool:
 
 def _text(path: Path, *, strict: bool) -> str:
     """The text of the file, unpacked. Raises `FileUnreadable`."""
-    if path.suffix == ".gz":
-        return _unpacked(path, strict=strict)
     text = read_text(path, MAX_JSON_BYTES, lenient=not strict)
-    if strict:
+    if strict and path.suffix != ".gz":
         with path.open("rb") as file:
             if file.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK:
                 raise FileUnreadable(path, "begins with a byte order mark, which JSON doesn't allow")
     return text
-
-
-def _unpacked(path: Path, *, strict: bool) -> str:
-    if not path.is_file():
-        raise FileUnreadable(path, "is not a regular file")
-    try:
-        with gzip.open(path) as file:
-            content = file.read(MAX_JSON_BYTES + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileUnreadable(path, f"is no whole gzip file: {error}") from None
-    if len(content) > MAX_JSON_BYTES:
-        raise FileUnreadable(path, f"is over the limit of {MAX_JSON_BYTES:,} bytes when unpacked")
-    try:
-        return content.decode("utf-8" if strict else "utf-8-sig", errors="strict" if strict else "replace")
-    except UnicodeDecodeError as error:
-        raise FileUnreadable(path, f"byte {error.start} is not UTF-8 text") from None
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """Reads the JSON files of one directory and remembers what it could not read, so that indexing can go on."""
 
-import gzip
 import time
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runs.errors import FileUnreadable, InputInvalid
-from runs.formats.reading import MAX_JSON_BYTES, parse_json, read_json, stays_within
+from runs.errors import FileUnreadable
+from runs.formats.reading import MAX_JSON_BYTES, read_json
 from runs.indexing.problems import Problem
 from runs.indexing.stamps import Stamps, stamp_of
 from runs.indexing.values import Json
@@ -36,8 +34,6 @@ class Reader:
         # Taken before the file is opened: what changes while it is read is read again.
         self.stamps[name] = stamp
         try:
-            if name.endswith(".gz"):
-                return _read_gzipped(path, max_bytes, self.root)
             value: object = read_json(path, max_bytes=max_bytes, lenient=True, within=self.root)
         except FileUnreadable as error:
             self._note(name, path, error.reason)
@@ -70,22 +66,3 @@ def is_young(path: Path, age_sec: float) -> bool:
         return time.time() - path.lstat().st_mtime < age_sec
     except OSError:
         return False
-
-
-def _read_gzipped(path: Path, max_bytes: int, root: Path) -> object:
-    if not stays_within(path, root):
-        raise FileUnreadable(path, f"leads out of {root}")
-    try:
-        if not path.is_file():
-            raise FileUnreadable(path, "is not a regular file")
-        with gzip.open(path) as file:
-            content = file.read(max_bytes + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise FileUnreadable(path, f"is no whole gzip file: {error}") from None
-    if len(content) > max_bytes:
-        raise FileUnreadable(path, f"is over the limit of {max_bytes:,} bytes when unpacked")
-    try:
-        value: object = parse_json(content.decode("utf-8-sig", "replace"), lenient=True)
-    except InputInvalid as error:
-        raise FileUnreadable(path, str(error)) from None
-    return value
