@@ -26,10 +26,14 @@ class Kind(StrEnum):
     OTHER = "other"
 
 
+class NoJobs(InputInvalid):
+    """A folder holds no job directory, or none yet."""
+
+
 def find_jobs(path: Path) -> list[Path]:
     """The job directories at or under `path`, sorted: itself, or what a folder of jobs holds.
 
-    Raises `InputInvalid` for a missing path, a file, a trial, a Terminal-Bench 1 run, or no job at all.
+    Raises `NoJobs` where there is none, `InputInvalid` for a missing path, a file, a trial, a Terminal-Bench 1 run.
     """
     path = path.expanduser().absolute()
     if not path.exists():
@@ -45,7 +49,7 @@ def find_jobs(path: Path) -> list[Path]:
         return [path]
     found = jobs_under(path)
     if not found:
-        raise InputInvalid(f"{path} holds no job directory (one with config.json, result.json or trials in it)")
+        raise NoJobs(f"{path} holds no job directory (one with config.json, result.json or trials in it)")
     return found
 
 

@@ -56,11 +56,17 @@ class Command(PierCommand):
         if directory is None:
             return reverse("jobs")
         from runs.indexing.job import index_job
-        from runs.indexing.scan import find_jobs
+        from runs.indexing.scan import NoJobs, find_jobs
 
         project = default_project()
         reports = []
-        for job in find_jobs(directory):
+        try:
+            jobs = find_jobs(directory)
+        except NoJobs:
+            if not watching:
+                raise
+            jobs = []  # one may be begun while the site is open
+        for job in jobs:
             try:
                 reports.append(index_job(project, job))
             except InputInvalid as error:  # one that is no job of the field; the others are shown
@@ -69,8 +75,8 @@ class Command(PierCommand):
             for problem in report.problems:
                 self.stderr.write(str(problem))
         n_trials = sum(report.n_trials for report in reports)
-        jobs = f"{len(reports)} job{pluralize(len(reports))} with {n_trials} trial{pluralize(n_trials)}"
-        self.stdout.write(f"{jobs} indexed from {directory}")
+        count = f"{len(reports)} job{pluralize(len(reports))} with {n_trials} trial{pluralize(n_trials)}"
+        self.stdout.write(f"{count} indexed from {directory}{', which is watched' if watching else ''}")
         if watching:
             self._watch(project, directory, stop)
         return reports[0].job.get_absolute_url() if len(reports) == 1 else reverse("jobs")
