@@ -17,6 +17,8 @@ Phase = Literal["environment", "agent", "verifier"]
 
 _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_HOST_LENGTH: Final = 253
+_WITH_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
+_MAX_PORT: Final = 65535
 
 
 class NetworkMode(StrEnum):
@@ -39,7 +41,8 @@ _MODES: Final = {
 class NetworkPolicy:
     """What a phase of a trial may reach; `allowed_hosts` only counts in the mode `allowlist`.
 
-    A host is an exact name, `*.suffix`, an address, or a network in CIDR notation.
+    A host is an exact name, `*.suffix`, an address, or a network in CIDR notation; `host:port` only where the job
+    itself names it.
     """
 
     mode: NetworkMode
@@ -47,7 +50,7 @@ class NetworkPolicy:
 
     def with_hosts(self, hosts: Iterable[str]) -> "NetworkPolicy":
         """The policy plus hosts that an agent or a job needs: a closed network becomes an allowlist of just those."""
-        extra = tuple(dict.fromkeys((*self.allowed_hosts, *(clean_host(host) for host in hosts))))
+        extra = tuple(dict.fromkeys((*self.allowed_hosts, *(clean_job_host(host) for host in hosts))))
         if self.mode is NetworkMode.OPEN or not extra:
             return self
         return NetworkPolicy(NetworkMode.ALLOWLIST, extra)
@@ -116,6 +119,25 @@ def clean_host(entry: str) -> str:
     if len(name) > _MAX_HOST_LENGTH or not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         raise ValueError(f"allowed host {entry!r} is not a host name")
     return name
+
+
+def clean_job_host(entry: str) -> str:
+    """An entry of a job: what a task may say, or an exact host or address with a port. Raises `ValueError`."""
+    host, port = split_port(entry.strip())
+    if port is None:
+        return clean_host(entry)
+    if not 0 < port <= _MAX_PORT:
+        raise ValueError(f"allowed host {entry!r}: {port} is not a port")
+    clean = clean_host(host)
+    if "*" in clean or "/" in clean:
+        raise ValueError(f"allowed host {entry!r}: a port needs one exact host before it")
+    return f"[{clean}]:{port}" if ":" in clean else f"{clean}:{port}"
+
+
+def split_port(entry: str) -> tuple[str, int | None]:
+    """The host (an IPv6 address without its brackets) and the port of an entry; the port is None if none is named."""
+    match = _WITH_PORT.fullmatch(entry)
+    return (match["v6"] or match["host"], int(match["port"])) if match else (entry, None)
 
 
 def _verifier_policies(config: "TaskConfig", step: "TaskStepConfig | None") -> list[NetworkPolicy | None]:
