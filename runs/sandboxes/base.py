@@ -4,12 +4,14 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from runs.errors import SandboxFailed
 from runs.formats.network import NetworkPolicy
+from runs.sandboxes.egress.listener import Handler
 from runs.sandboxes.extraction import Extraction, ExtractionLimits
+from runs.sandboxes.trees import Change, FileEntry, Receive
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], None]
@@ -29,6 +31,7 @@ class Resources:
 
     cpus: float | None = None
     memory_mb: int | None = None
+    storage_mb: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,21 @@ class Image:
     reference: str | None = None
     context: Path | None = None
     force_build: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedImage:
+    """The image that a sandbox was started from.
+
+    `digest` is the registry's, None for what was built here; `workdir` is where commands run by default.
+    """
+
+    reference: str
+    id: str
+    digest: str | None
+    platform: str
+    origin: Literal["prebuilt", "built"]
+    workdir: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +70,10 @@ class MountSpec:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
-    """All that is needed to start a sandbox. `name` is unique to one execution of one trial."""
+    """All that is needed to start a sandbox. `name` is unique to one execution of one trial.
+
+    `network` is the policy at the start. What an allowlist lets through and refuses is added to `network_log`.
+    """
 
     name: str
     image: Image
@@ -62,6 +83,7 @@ class SandboxSpec:
     resources: Resources = Resources()
     mounts: tuple[MountSpec, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    network_log: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +114,17 @@ class Sandbox(ABC):
 
     spec: SandboxSpec
 
+    image: ResolvedImage | None = None
+    """Known after the start, where there is one."""
+
+    n_memory_kills: int = 0
+    """How often processes were killed for want of memory, up to the last command that ended with an error."""
+
     @abstractmethod
     async def start(self, *, log: OnOutput) -> None:
         """Resolve or build the image and start; then LOG_FOLDERS exist and anybody may write there.
 
+        The network is then proven to be as closed as the spec asks; if it cannot be, SandboxFailed is raised.
         Build output goes to `log`.
         """
 
@@ -132,11 +161,59 @@ class Sandbox(ABC):
 
     @abstractmethod
     async def set_network(self, policy: NetworkPolicy) -> None:
-        """Change what the sandbox may reach from now on. Raises SandboxFailed if the policy cannot be enforced."""
+        """Change what the sandbox may reach from now on. Raises SandboxFailed if the policy cannot be enforced.
+
+        While an allowlist is in force, every command gets the variables that lead programs to its proxy.
+        """
+
+    @abstractmethod
+    async def serve_inside(self, port: int, handler: Handler) -> int:
+        """Have `handler` serve connections to 127.0.0.1:`port` inside the sandbox until that stops.
+
+        The network policy doesn't matter, and it goes on after `end_processes` and `set_network`. The answer is the
+        port, which is another one only where the sandbox shares its loopback with the machine. May be called before
+        `start`. Raises SandboxFailed.
+        """
 
     @abstractmethod
     async def end_processes(self) -> None:
         """Kill every process that was started in the sandbox, daemons and double forks included. Files stay."""
+
+    async def written_bytes(self) -> int | None:
+        """How much was written in the sandbox since its start, or None where that cannot be told."""
+        return None
+
+    async def working_directory(self) -> str:
+        """The directory in which commands run when nothing else is said."""
+        if self.spec.workdir:
+            return self.spec.workdir
+        output = bytearray()
+        await self.exec("pwd", on_output=lambda stream, data: output.extend(data) if stream == "stdout" else None)
+        return bytes(output).decode(errors="replace").strip()
+
+    async def save(self, source: str, receive: Receive) -> None:
+        """Stream the directory `source` as a tar, links as links, until its end or until `receive` has enough."""
+        place = PurePosixPath(source)
+        command = f"tar -C {shlex.quote(str(place.parent))} -cf - -- {shlex.quote(place.name)}"
+
+        def on_output(stream: Stream, data: bytes) -> None:
+            if stream == "stdout":
+                receive(data)
+
+        if (await self.exec(command, user="root", cwd="/", on_output=on_output)).exit_code:
+            raise SandboxFailed(f"{source} could not be read")
+
+    async def changes(self) -> list[Change] | None:
+        """What differs from the file system at the start, or None where that cannot be told."""
+        return None
+
+    async def originals(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """The files at these absolute paths, and those below, as they were at the start, as far as they were there."""
+        return {}
+
+    async def files(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """The same as they are now."""
+        return {}
 
     async def empty(self, *folders: str) -> None:
         """Leave each folder there, empty, and writable by anybody; links in their places are not followed."""

@@ -3,27 +3,37 @@
 import asyncio
 import re
 import secrets
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import docker.errors
 from docker.types import Mount
 
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import SandboxFailed
-from runs.formats.network import NetworkMode, NetworkPolicy
+from runs.formats.network import NetworkPolicy
 from runs.owner import this_owner
 from runs.sandboxes.archive import archive_of, archive_of_folders
 from runs.sandboxes.base import LOG_FOLDERS, ExecResult, OnOutput, Sandbox, SandboxSpec
+from runs.sandboxes.docker_files import container_changes, files_at, image_files, save_tree
 from runs.sandboxes.docker_images import resolve_image
+from runs.sandboxes.docker_limits import memory_kills, stays_running, written_bytes
+from runs.sandboxes.egress.container import ContainerNetwork
+from runs.sandboxes.egress.listener import Handler
+from runs.sandboxes.egress.mounts import refuse_ways_out
 from runs.sandboxes.engine import Engine
 from runs.sandboxes.extraction import Extraction, ExtractionLimits, SourceMissing, extract
 from runs.sandboxes.hijack import frames, open_exec
+from runs.sandboxes.trees import Change, FileEntry, Receive
 
 LABEL = "pier-site"
 PIDS_LIMIT = 4096
+KILLED = 128 + signal.SIGKILL
+# For ending the processes of one command, also when the engine hangs.
+KILL_SEC = 15.0
 # Not in every Linux, and not needed: with it a container can forge packets on networks it is attached to.
 DROPPED_CAPABILITIES = ["NET_RAW"]
 
@@ -55,15 +65,16 @@ class DockerSandbox(Sandbox):
         self.engine = engine
         self.api = engine.api
         self.container_id: str | None = None
+        self.network = ContainerNetwork(engine, spec.network, spec.network_log)
 
     async def start(self, *, log: OnOutput) -> None:
-        """Resolve the image, create the container, start it."""
-        mode = network_mode(self.spec.network)
+        """Resolve the image, create the container, start it, and see that its network is as closed as asked."""
+        refuse_ways_out(self.spec.mounts, self.spec.network)
         labels = {LABEL: "1", f"{LABEL}.owner": this_owner(), **self.spec.labels}
-        image = await resolve_image(self.engine, self.spec.image, labels={LABEL: "1"}, log=log)
+        self.image = await resolve_image(self.engine, self.spec.image, labels={LABEL: "1"}, log=log)
         name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"pier-{self.spec.name}-{secrets.token_hex(3)}")
         # Shielded: a container whose creation was cancelled half-way would have no one to remove it.
-        creation = asyncio.ensure_future(self.engine.call(self._create, name, image, mode, labels))
+        creation = asyncio.ensure_future(self.engine.call(self._create, name, self.image.id, labels))
         try:
             self.container_id = await asyncio.shield(creation)
         except asyncio.CancelledError:
@@ -72,8 +83,9 @@ class DockerSandbox(Sandbox):
             raise
         await self.engine.call(self.api.put_archive, self.container_id, "/", archive_of_folders(LOG_FOLDERS))
         await self.engine.call(self.api.start, self.container_id)
+        await self.network.up(self.container_id)
 
-    def _create(self, name: str, image: str, mode: str, labels: dict[str, str]) -> str:
+    def _create(self, name: str, image: str, labels: dict[str, str]) -> str:
         resources = self.spec.resources
         limits: dict[str, Any] = {"pids_limit": PIDS_LIMIT}
         if resources.cpus:
@@ -85,12 +97,10 @@ class DockerSandbox(Sandbox):
             Mount(type=mount.kind, source=mount.source, target=mount.target, read_only=mount.read_only)
             for mount in self.spec.mounts
         ]
-        if mode == "none" and any(mount.source.endswith("docker.sock") for mount in self.spec.mounts):
-            raise SandboxFailed("the network is closed, and the engine's socket as a mount would open it: refused")
         host_config = self.api.create_host_config(
             mounts=mounts,
             init=True,
-            network_mode=mode,
+            network_mode=self.network.engine_mode,
             cap_drop=DROPPED_CAPABILITIES,
             extra_hosts={name[:63]: "127.0.0.1"},
             **limits,
@@ -105,6 +115,7 @@ class DockerSandbox(Sandbox):
             labels=labels,
             host_config=host_config,
         )
+        checkpoint(Checkpoint.SANDBOX_CREATED)
         return cast("str", container["Id"])
 
     def _container(self) -> str:
@@ -124,10 +135,11 @@ class DockerSandbox(Sandbox):
     ) -> ExecResult:
         """Run a command over a raw connection to the engine; no thread is held while it runs."""
         mark = secrets.token_hex(8)
-        exec_id = await self._prepare_exec(
-            ["/bin/sh", "-c", IN_BASH, command], env={**(env or {}), EXEC_MARK: mark}, user=user, cwd=cwd, stdin=True
-        )
+        env = {**self.network.variables, **(env or {}), EXEC_MARK: mark}
+        argv = ["/bin/sh", "-c", IN_BASH, command]
+        exec_id = await self._prepare_exec(argv, env=env, user=user, cwd=cwd, stdin=True)
         reader, writer = await open_exec(self.api, exec_id)
+        checkpoint(Checkpoint.COMMAND_RUNNING)
         try:
             if stdin:
                 writer.write(stdin)
@@ -136,13 +148,31 @@ class DockerSandbox(Sandbox):
                 if on_output:
                     on_output(stream, data)
         except asyncio.CancelledError:
-            await asyncio.shield(self._kill_marked(mark))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._kill_marked(mark)), KILL_SEC)
             raise
         except OSError as error:
             raise SandboxFailed(f"the connection to the engine broke: {error}") from error
         finally:
             writer.close()
-        return ExecResult(await self._exit_code(exec_id))
+        exit_code = await self._exit_code(exec_id)
+        self.network.check()
+        if exit_code:
+            await self._look_into(exit_code)
+        return ExecResult(exit_code)
+
+    async def _look_into(self, exit_code: int) -> None:
+        """After a command that ended with an error. Raises SandboxFailed if its container ended under it."""
+        container, kills = self._container(), self.n_memory_kills
+        if self.spec.resources.memory_mb:
+            self.n_memory_kills = await self.engine.call(memory_kills, self.api, container)
+        was_killed = exit_code == KILLED and self.n_memory_kills == kills
+        if was_killed and not await self.engine.call(stays_running, self.api, container):
+            raise SandboxFailed(f"the container of {self.spec.name} was stopped from outside while a command ran")
+
+    async def written_bytes(self) -> int | None:
+        """The size of the container's writable layer."""
+        return await self.engine.call(written_bytes, self.api, self._container())
 
     async def _prepare_exec(
         self, argv: list[str], *, env: Mapping[str, str], user: str | int | None, cwd: str | None, stdin: bool
@@ -206,41 +236,55 @@ class DockerSandbox(Sandbox):
         finally:
             chunks.close()
 
+    async def working_directory(self) -> str:
+        """The image's, if the spec has none; no call."""
+        return self.spec.workdir or (self.image.workdir if self.image else "/")
+
+    async def save(self, source: str, receive: Receive) -> None:
+        """Read by the engine."""
+        await self.engine.call(save_tree, self.api, self._container(), source, receive)
+
+    async def changes(self) -> list[Change] | None:
+        """What the engine says, without volumes and mounts."""
+        return await self.engine.call(container_changes, self.api, self._container())
+
+    async def originals(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """Read from the image."""
+        if self.image is None:
+            return {}
+        name, labels = f"pier-image-{secrets.token_hex(6)}", {LABEL: "1", f"{LABEL}.owner": this_owner()}
+        return await self.engine.call(image_files, self.api, self.image.id, paths, name=name, labels=labels)
+
+    async def files(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """Read by the engine."""
+        return await self.engine.call(files_at, self.api, self._container(), paths)
+
     async def set_network(self, policy: NetworkPolicy) -> None:
-        """Take the container off its network or put it on the default one."""
-        mode, now = network_mode(policy), network_mode(self.spec.network)
-        if mode == now:
-            return
-        for name, change in (
-            (now, self.api.disconnect_container_from_network),
-            (mode, self.api.connect_container_to_network),
-        ):
-            await self.engine.call(change, self._container(), name)
-        self.spec = replace(self.spec, network=policy)
+        """Take the container off its network or put it on the default one, and serve the allowlist if there is one."""
+        refuse_ways_out(self.spec.mounts, policy)
+        await self.network.change(self._container(), policy)
+
+    async def serve_inside(self, port: int, handler: Handler) -> int:
+        """Serve in the container's network namespace."""
+        await self.network.serve(self.container_id, port, handler)
+        return port
 
     async def end_processes(self) -> None:
         """Restart the container: the kernel ends every process of its PID namespace, and the files stay."""
+        self.network.check()
+        await self.network.down()
         await self.engine.call(self.api.restart, self._container(), timeout=0)
+        await self.network.up(self._container())
 
     async def stop(self) -> None:
         """Kill and remove the container with its anonymous volumes."""
-        if self.container_id is None:
-            return
-        with suppress(docker.errors.NotFound):
-            await self.engine.call(self._remove, self.container_id)
-        self.container_id = None
+        try:
+            await self.network.down()
+        finally:
+            if self.container_id is not None:
+                await self.engine.call(self._remove, self.container_id)
+                self.container_id = None
 
     def _remove(self, container_id: str) -> None:
         with suppress(docker.errors.NotFound):
             self.api.remove_container(container_id, force=True, v=True)
-
-
-def network_mode(policy: NetworkPolicy) -> str:
-    """The engine's network for a policy. Raises SandboxFailed for an allowlist: it is refused, never widened."""
-    match policy.mode:
-        case NetworkMode.CLOSED:
-            return "none"
-        case NetworkMode.OPEN:
-            return "bridge"
-        case NetworkMode.ALLOWLIST:
-            raise SandboxFailed("this task asks for an allowlist of hosts, which the Docker sandbox cannot enforce yet")

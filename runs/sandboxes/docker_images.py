@@ -2,56 +2,80 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import docker.errors
 import requests
 
 from runs.errors import SandboxFailed, TaskInvalid
-from runs.sandboxes.base import Image, OnOutput
+from runs.sandboxes.base import Image, OnOutput, ResolvedImage
+from runs.sandboxes.docker_build import build_image, sent_files
 from runs.sandboxes.engine import Engine, explain
 
 REPOSITORY = "pier-site/task"
 FROM_LINE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
-LOG_TAIL_LINES = 12
+
+Origin = Literal["prebuilt", "built"]
 
 
-async def resolve_image(engine: Engine, image: Image, *, labels: dict[str, str], log: OnOutput) -> str:
-    """The name or id of an image that is on the engine, pulled or built when it is not there yet.
+async def resolve_image(engine: Engine, image: Image, *, labels: dict[str, str], log: OnOutput) -> ResolvedImage:
+    """An image that is on the engine and fits its platform, pulled or built when it is not there yet.
 
     A prebuilt reference wins over a Dockerfile unless `force_build` is set, as in Pier and Harbor. Raises
     SandboxFailed when it cannot be had, TaskInvalid when there is neither.
     """
     if image.reference and not (image.force_build and image.context):
-        await _ensure_pulled(engine, image.reference, log)
-        return image.reference
+        resolved = await _ready(engine, image.reference, log)
+        advice = ": --force-build builds it here" if image.context else ""
+    else:
+        resolved = await _built(engine, image, labels, log)
+        advice = ": its base image is made for that platform"
+    if resolved.platform != (platform := await engine.call(engine.platform)):
+        raise SandboxFailed(
+            f"the image {resolved.reference} is made for {resolved.platform}, and this engine runs {platform}{advice}"
+        )
+    return resolved
+
+
+async def _ready(engine: Engine, reference: str, log: OnOutput) -> ResolvedImage:
+    async with engine.build_lock(reference):
+        found = await engine.call(_found, engine, reference, "prebuilt")
+        if found is None:
+            await engine.call(_pull, engine, reference, log)
+            found = await engine.call(_inspected, engine, reference, "prebuilt")
+    return found
+
+
+async def _built(engine: Engine, image: Image, labels: dict[str, str], log: OnOutput) -> ResolvedImage:
     if image.context is None or not (image.context / "Dockerfile").is_file():
         raise TaskInvalid(image.context or Path("environment"), "there is neither a Dockerfile nor a docker_image")
     tag = f"{REPOSITORY}:{await engine.call(_content_digest, engine, image.context)}"
     async with engine.build_lock(tag):
-        if image.force_build or not await engine.call(_exists, engine, tag):
-            await engine.call(_build, engine, image, tag, labels, log)
-    return tag
+        found = None if image.force_build else await engine.call(_found, engine, tag, "built")
+        if found is None:
+            await engine.call(build_image, engine, image, tag, labels, log)
+            found = await engine.call(_inspected, engine, tag, "built")
+    return found
 
 
-async def _ensure_pulled(engine: Engine, reference: str, log: OnOutput) -> None:
-    async with engine.build_lock(reference):
-        if not await engine.call(_exists, engine, reference):
-            await engine.call(_pull, engine, reference, log)
-
-
-def _image_id(engine: Engine, reference: str) -> str:
-    return cast("str", engine.api.inspect_image(reference)["Id"])  # type: ignore[no-untyped-call]  # stub lacks types
-
-
-def _exists(engine: Engine, reference: str) -> bool:
+def _found(engine: Engine, reference: str, origin: Origin) -> ResolvedImage | None:
     try:
-        _image_id(engine, reference)
+        return _inspected(engine, reference, origin)
     except docker.errors.ImageNotFound:
-        return False
-    return True
+        return None
+
+
+def _inspected(engine: Engine, reference: str, origin: Origin) -> ResolvedImage:
+    inspected: dict[str, Any] = engine.api.inspect_image(reference)  # type: ignore[no-untyped-call]  # stub lacks types
+    return ResolvedImage(
+        reference=reference,
+        id=inspected["Id"],
+        digest=next(iter(inspected.get("RepoDigests") or ()), None) if origin == "prebuilt" else None,
+        platform=f"{inspected['Os']}/{inspected['Architecture']}",
+        origin=origin,
+        workdir=(inspected.get("Config") or {}).get("WorkingDir") or "/",
+    )
 
 
 def _pull(engine: Engine, reference: str, log: OnOutput) -> None:
@@ -68,41 +92,21 @@ def _pull(engine: Engine, reference: str, log: OnOutput) -> None:
 
 
 def _content_digest(engine: Engine, context: Path) -> str:
-    """Digest of a build context and of the base images its Dockerfile names: the same digest, the same build."""
+    """Digest of a build context and of the base images its Dockerfile names: the same digest, the same build.
+
+    What .dockerignore leaves out of the build is left out here too.
+    """
     digest = hashlib.sha256()
-    for path in sorted(context.rglob("*")):
-        name = path.relative_to(context).as_posix()
+    for name in sent_files(context):
+        path = context / name
         if path.is_symlink():
             digest.update(f"{name}\0link\0{path.readlink()}\0".encode())
         elif path.is_file():
             executable = path.stat().st_mode & 0o111
-            digest.update(f"{name}\0{executable}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+            with path.open("rb") as file:
+                digest.update(f"{name}\0{executable}\0".encode() + hashlib.file_digest(file, "sha256").digest())
     for base in FROM_LINE.findall((context / "Dockerfile").read_text(errors="replace")):
-        try:
-            digest.update(_image_id(engine, base).encode())
-        except docker.errors.APIError:  # not here yet: the build pulls it
-            digest.update(base.encode())
+        found = _found(engine, base, "prebuilt")
+        # What is not here yet is pulled by the build.
+        digest.update((found.id if found else base).encode())
     return digest.hexdigest()[:24]
-
-
-def _build(engine: Engine, image: Image, tag: str, labels: dict[str, str], log: OnOutput) -> None:
-    tail: list[str] = []
-    try:
-        events: Iterator[dict[str, Any]] = engine.api.build(
-            path=str(image.context),
-            tag=tag,
-            rm=True,
-            forcerm=True,
-            nocache=image.force_build,
-            decode=True,
-            labels=labels,
-        )
-        for event in events:
-            text = event.get("stream") or event.get("error") or ""
-            log("stdout", text.encode())
-            tail = [*tail, *text.splitlines()][-LOG_TAIL_LINES:]
-            if "error" in event:
-                lines = "\n".join(line for line in tail if line.strip())
-                raise SandboxFailed(f"the image of {image.context} could not be built: {event['error']}\n{lines}")
-    except docker.errors.APIError as error:
-        raise SandboxFailed(f"the image of {image.context} could not be built: {explain(error)}") from error

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, cast
 
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import SandboxFailed
 
 COPY_CHUNK = 256 * 1024
@@ -135,6 +136,7 @@ def _extract_member(
             raise
         done.refused.append(Refused(member.name, f"this name cannot be stored here ({error.strerror})"))
         return
+    checkpoint(Checkpoint.MEMBER_EXTRACTED)
     done.n_files += 1
     done.size_bytes += member.size
 

@@ -23,7 +23,17 @@ READ_BYTES = 64 * 1024
 
 
 async def open_exec(api: APIClient, exec_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Start a prepared exec and return its connection, positioned at the first byte of output."""
+    """Start a prepared exec and return its connection, positioned at the first byte of output. Raises SandboxFailed."""
+    try:
+        async with asyncio.timeout(api.timeout):
+            return await _open(api, exec_id)
+    except TimeoutError as error:
+        raise SandboxFailed(f"the engine did not start a command within {api.timeout} s") from error
+    except (OSError, asyncio.IncompleteReadError) as error:
+        raise SandboxFailed(f"the engine could not start a command: the connection broke ({error})") from error
+
+
+async def _open(api: APIClient, exec_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await _connect(api)
     body = json.dumps({"Detach": False, "Tty": False}).encode()
     head = (

@@ -9,23 +9,32 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import InputInvalid, SandboxFailed
 from runs.formats.network import NetworkPolicy
+from runs.owner import is_alive, this_owner
 from runs.sandboxes.archive import archive_of
 from runs.sandboxes.base import LOG_FOLDERS, SOLUTION, TESTS, ExecResult, OnOutput, Sandbox, SandboxSpec, Stream
+from runs.sandboxes.egress.listener import BACKLOG, Handler, Listener
 from runs.sandboxes.extraction import Extraction, ExtractionLimits, SourceMissing, extract
+from runs.sandboxes.trees import Change, FileEntry, changes_between, file_entry
 
 DEFAULT_WORKDIR = "/app"
+NOT_COPIED = ("Dockerfile", "docker-compose.y*ml", ".dockerignore")
 READ_BYTES = 64 * 1024
-# Every process of the sandbox carries the first; those of one exec also the second.
+# A sandbox's folder is `pier-host-OWNER-RANDOM`, so that its owner is known from the moment it exists.
+FOLDER = "pier-host-"
+# Every process of the sandbox carries the first, with the folder's name; those of one exec also the second.
 SANDBOX_MARK = "PIER_SANDBOX"
 EXEC_MARK = "PIER_EXEC"
 
@@ -63,8 +72,8 @@ class HostSandbox(Sandbox):
 
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec
-        self.mark = secrets.token_hex(8)
         self._root: Path | None = None
+        self._listeners: list[Listener] = []
 
     @property
     def root(self) -> Path:
@@ -76,16 +85,19 @@ class HostSandbox(Sandbox):
     async def start(self, *, log: OnOutput) -> None:
         """Make the folders and copy the environment's files to the working directory."""
         check_host_support()
-        self._root = Path(tempfile.mkdtemp(prefix="pier-host-"))
+        self._root = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{this_owner()}-"))
+        checkpoint(Checkpoint.SANDBOX_CREATED)
         (self._root / "view").mkdir()
         workdir = self._inside(self.spec.workdir or DEFAULT_WORKDIR)
         for directory in (workdir, *map(self._inside, (*LOG_FOLDERS, TESTS, SOLUTION))):
             directory.mkdir(parents=True)
         context = self.spec.image.context
         log("stdout", b"No isolation: commands run on this machine; the Dockerfile is not run.\n")
+        log("stdout", f"The network is that of this machine; `{self.spec.network.mode}` is not enforced.\n".encode())
         if context and context.is_dir():
-            ignored = shutil.ignore_patterns("Dockerfile", "docker-compose.y*ml", ".dockerignore")
-            shutil.copytree(context, workdir, dirs_exist_ok=True, ignore=ignored, symlinks=True)
+            shutil.copytree(
+                context, workdir, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED), symlinks=True
+            )
 
     def _inside(self, path: str) -> Path:
         """Where an absolute path of the sandbox lies on this machine; only the sandbox's own folders have a place."""
@@ -112,10 +124,11 @@ class HostSandbox(Sandbox):
         process = await asyncio.create_subprocess_exec(
             "unshare", *namespaces, "--", "/bin/sh", "-c", VIEW,
             str(self.root), cwd or self.spec.workdir or DEFAULT_WORKDIR, command,
-            env={**_base_environment(), **self.spec.env, **(env or {}), SANDBOX_MARK: self.mark, EXEC_MARK: mark},
+            env={**_base_environment(), **self.spec.env, **(env or {}), SANDBOX_MARK: self.root.name, EXEC_MARK: mark},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )  # fmt: skip
+        checkpoint(Checkpoint.COMMAND_RUNNING)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_feed(process.stdin, stdin))
@@ -144,19 +157,67 @@ class HostSandbox(Sandbox):
         with archive_of(path, path.name) as archive:
             return extract(_chunks(archive), target, limits=limits, exclude=exclude)
 
+    async def working_directory(self) -> str:
+        """The spec's, or /app."""
+        return self.spec.workdir or DEFAULT_WORKDIR
+
+    async def changes(self) -> list[Change] | None:
+        """What differs in the working directory from the environment's files."""
+        workdir = await self.working_directory()
+        found = changes_between(self.spec.image.context, self._inside(workdir), workdir)
+        names = [(change, change.path.rpartition("/")[2]) for change in found]
+        return [change for change, name in names if not any(fnmatch(name, pattern) for pattern in NOT_COPIED)]
+
+    async def originals(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """From the environment's files."""
+        workdir, context = await self.working_directory(), self.spec.image.context
+        places = {path: context / path.removeprefix(f"{workdir}/") for path in paths if context}
+        return {path: entry for path, place in places.items() if (entry := file_entry(place))}
+
+    async def files(self, paths: Sequence[str]) -> dict[str, FileEntry]:
+        """From the sandbox's own folders."""
+        return {path: entry for path in paths if (entry := file_entry(self._inside(path)))}
+
     async def set_network(self, policy: NetworkPolicy) -> None:
         """Nothing is enforced: the network of the machine is the network of the sandbox."""
 
+    async def serve_inside(self, port: int, handler: Handler) -> int:
+        """Serve on the machine's own loopback, at a free port: other sandboxes may want the same one."""
+        listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        self._listeners.append(Listener(listening, handler))
+        return int(listening.getsockname()[1])
+
     async def end_processes(self) -> None:
         """Kill what carries the sandbox's mark."""
-        kill_marked(f"{SANDBOX_MARK}={self.mark}")
+        kill_marked(f"{SANDBOX_MARK}={self.root.name}")
 
     async def stop(self) -> None:
         """Kill what is left and remove the folder."""
+        while self._listeners:
+            await self._listeners.pop().close()
         if self._root is not None:
-            kill_marked(f"{SANDBOX_MARK}={self.mark}")
-            shutil.rmtree(self._root, ignore_errors=True)
+            _remove(self._root)
             self._root = None
+
+
+def _remove(root: Path) -> None:
+    kill_marked(f"{SANDBOX_MARK}={root.name}")
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def remove_leftover_folders() -> list[Path]:
+    """Remove the folders of runners that died on this machine, and kill what still runs in them; returns the folders.
+
+    Those of other users are left alone: their names prove nothing.
+    """
+    removed = []
+    for root in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        owner = root.name.removeprefix(FOLDER).rpartition("-")[0]
+        with suppress(OSError):
+            if not is_alive(owner) and root.lstat().st_uid == os.geteuid():
+                _remove(root)
+                removed.append(root)
+    return removed
 
 
 def _base_environment() -> dict[str, str]:

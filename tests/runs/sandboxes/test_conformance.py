@@ -119,6 +119,18 @@ async def assert_nothing_writes(sandbox: Sandbox) -> None:
     assert await output_of(sandbox, "cat /logs/agent/alive") == first
 
 
+async def test_a_handler_is_served_on_the_loopback_inside_and_outlives_the_processes(sandbox: Sandbox) -> None:
+    async def upper(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write((await reader.readline()).upper())
+        await writer.drain()
+
+    port = await sandbox.serve_inside(8800, upper)
+    command = f"exec 3<>/dev/tcp/127.0.0.1/{port}; echo hello >&3; cat <&3"
+    assert (await output_of(sandbox, command))[1] == "HELLO\n"
+    await sandbox.end_processes()
+    assert (await output_of(sandbox, command))[1] == "HELLO\n"
+
+
 async def test_a_stopped_sandbox_can_be_stopped_again_and_not_used(sandbox: Sandbox) -> None:
     await sandbox.stop()
     await sandbox.stop()
