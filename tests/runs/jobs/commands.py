@@ -1,0 +1,25 @@
+"""Calling `pierjob` and `pierrun` in a test."""
+
+from io import StringIO
+
+import pytest
+from asgiref.sync import SyncToAsync
+from django.core.management import call_command
+from django.db import connections
+
+
+def pierjob(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `pierjob`."""
+    out, err = StringIO(), StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("pierjob", *map(str, arguments), stdout=out, stderr=err)
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+def pierrun(*arguments: object) -> int:
+    """Exit code of `pierrun` on the host sandbox."""
+    with pytest.raises(SystemExit) as ended:
+        call_command("pierrun", *map(str, arguments), "-e", "host", "-y", "-q")
+    # The thread that ran the job's queries outlives it, and PostgreSQL drops no database that it is connected to.
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
+    return int(ended.value.code or 0)
