@@ -90,6 +90,18 @@ class AgentTimeoutError(AgentFailed):
     cause: ClassVar[Cause] = "budget"
 
 
+class AgentOutOfMemoryError(AgentFailed):
+    """The agent ended with an error as its sandbox had no memory left; what it had done by then is verified."""
+
+    cause: ClassVar[Cause] = "budget"
+
+
+class StorageLimitExceededError(AgentFailed):
+    """The agent wrote more than its sandbox may hold and was stopped; what it had done by then is verified."""
+
+    cause: ClassVar[Cause] = "budget"
+
+
 class NonZeroAgentExitCodeError(AgentFailed):
     """The agent's process ended with an exit code other than 0; what it had done by then is verified."""
 

@@ -2,8 +2,14 @@
 
 import errno
 import os
+import re
 import tempfile
 from pathlib import Path
+
+from runs.checkpoints import Checkpoint, checkpoint
+
+# The files that are written so, and how `mkstemp` names a temporary beside one of them.
+TEMPORARY = re.compile(r"\.((config|lock|result|manifest|trajectory)\.json|workspace\.tar\.zst)\.[a-z0-9_]{8}")
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -18,6 +24,7 @@ def write_atomically(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
+            checkpoint(Checkpoint.FILE_HALF_WRITTEN)
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o644)
@@ -25,3 +32,13 @@ def write_atomically(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_temporaries(folder: Path) -> list[Path]:
+    """Remove what writers that died half-way left in this folder (not below it); returns what was removed."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if TEMPORARY.fullmatch(path.name) and not path.is_dir()]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found

@@ -76,6 +76,7 @@ class JobConfig(_Multipliers):
     n_attempts: int = Field(default=1, ge=1)
     install_only: bool = False
     lenient_names: bool = False
+    final_state: bool = True
     debug: bool = False
     n_concurrent_trials: int = Field(default=4, ge=1)
     quiet: bool = False
@@ -135,6 +136,7 @@ class TrialConfig(_Multipliers):
     artifacts: Artifacts = []
     install_only: bool = False
     lenient_names: bool = False
+    final_state: bool = True
     extra_instructions: list[str] = []
     extra_instruction_paths: list[Path] = []
     job_id: UUID | None = None

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from runs.formats.network import clean_host
+from runs.formats.network import clean_job_host
 from runs.formats.task import McpServer
 from runs.formats.template import redact, redact_tree
 from runs.formats.validation import PositiveNumber, Seconds
@@ -81,7 +81,7 @@ class JobSection(BaseModel):
     @field_validator("extra_allowed_hosts", check_fields=False)
     @classmethod
     def _hosts_are_hosts(cls, hosts: list[str]) -> list[str]:
-        return list(dict.fromkeys(clean_host(host) for host in hosts))
+        return list(dict.fromkeys(clean_job_host(host) for host in hosts))
 
 
 class RetryConfig(JobSection):

@@ -95,6 +95,35 @@ class Timing(_Result):
         return (self.finished_at - self.started_at).total_seconds()
 
 
+class ImageInfo(_Result):
+    """The image that the agent's sandbox was started from; `digest` is the registry's, null for what was built."""
+
+    reference: str
+    id: str
+    digest: str | None = None
+    platform: str
+    origin: Literal["prebuilt", "built"]
+
+
+class FinalState(_Result):
+    """What `changes.patch` and `workspace.tar.zst` hold; null is what could not be had, and `notes` say why.
+
+    `patch_base` is `git` (against `patch_commit`, paths below `workdir`) or `filesystem` (against the image, paths
+    below the root). `n_left_out` counts changed files beyond the limits; `is_cut` says that the patch is not whole.
+    """
+
+    workdir: str | None = None
+    patch_base: str | None = None
+    patch_commit: str | None = None
+    patch_size_bytes: int | None = None
+    n_changed_files: int | None = None
+    n_left_out: int = 0
+    is_cut: bool = False
+    workspace_size_bytes: int | None = None
+    workspace_tar_bytes: int | None = None
+    notes: list[str] = []
+
+
 class StepResult(_Result):
     """What became of one `[[steps]]` entry."""
 
@@ -104,6 +133,7 @@ class StepResult(_Result):
     exception_info: ExceptionInfo | None = None
     agent_execution: Timing | None = None
     verifier: Timing | None = None
+    final_state: FinalState | None = None
 
 
 class TaskId(_Result):
@@ -139,6 +169,8 @@ class TrialResult(_Result):
     attempt: int | None = None
     execution: int | None = None
     warnings: list[str] = []
+    image: ImageInfo | None = None
+    final_state: FinalState | None = None
 
     @property
     def rewards(self) -> Rewards | None:

@@ -3,7 +3,7 @@
 The names are those that pier, harbor and Pier Site write to `exception_type`. A name that is not in the table is
 `unknown`, never the agent's: a zero is blamed on an agent only where that is certain.
 
-- budget: the agent was stopped by its time, turn, token or cost limit; its reward counts.
+- budget: the agent was stopped by its time, turn, token, cost, memory or storage limit; its reward counts.
 - agent: the agent's program could not be installed or ended with an error; its reward counts.
 - task: the task directory cannot be run as it is.
 - verifier: the tests gave no usable reward.
@@ -12,10 +12,13 @@ The names are those that pier, harbor and Pier Site write to `exception_type`. A
 - cancelled: a person stopped it.
 """
 
+from dataclasses import dataclass
+
 from runs.models import Cause
 
 NAMES: dict[Cause, tuple[str, ...]] = {
     Cause.BUDGET: (
+        "AgentOutOfMemoryError",
         "AgentTimeoutError",
         "BudgetExceeded",
         "ContextLengthExceededError",
@@ -23,6 +26,7 @@ NAMES: dict[Cause, tuple[str, ...]] = {
         "CostLimitExceededError",
         "MaxTurnsExceededError",
         "OutputLengthExceededError",
+        "StorageLimitExceededError",
     ),
     Cause.AGENT: (
         "AgentFailed",
@@ -87,6 +91,26 @@ NAMES: dict[Cause, tuple[str, ...]] = {
         "KeyboardInterrupt",
         "TrialCancelledError",
     ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What follows from a cause: whether another try measures better, and whether a reward beside it is the agent's."""
+
+    may_be_retried: bool
+    reward_counts: bool
+
+
+RULES: dict[Cause, Rule] = {
+    Cause.AGENT: Rule(may_be_retried=False, reward_counts=True),
+    Cause.BUDGET: Rule(may_be_retried=False, reward_counts=True),
+    Cause.TASK: Rule(may_be_retried=False, reward_counts=False),
+    Cause.VERIFIER: Rule(may_be_retried=False, reward_counts=False),
+    Cause.PROVIDER: Rule(may_be_retried=True, reward_counts=False),
+    Cause.INFRASTRUCTURE: Rule(may_be_retried=True, reward_counts=False),
+    Cause.CANCELLED: Rule(may_be_retried=True, reward_counts=False),
+    Cause.UNKNOWN: Rule(may_be_retried=True, reward_counts=False),
 }
 CAUSES = {name: cause for cause, names in NAMES.items() for name in names}
 # Inside one step of a multi-step task, peers record the agent's time limit under the plain name.

@@ -14,12 +14,13 @@ from runs.errors import InputInvalid, PierError, TaskInvalid
 from runs.formats.job import AgentConfig, EnvironmentConfig, JobConfig
 from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
 from runs.formats.task_directory import Task, load_task
+from runs.formats.template import VariableMissing
 from runs.progress import printable
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.host_environment import missing_host_variables
 from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
-from runs.trial.sandbox import refuse_unsupported_task
+from runs.trial.sandbox import agent_network, refuse_unsupported_task, verifier_network
 
 
 def print_plan(config: JobConfig) -> int:
@@ -64,8 +65,18 @@ def _row(plan: TrialPlan, task: Task | None) -> tuple[str, ...]:
     name = plan.task_path.name
     if task is None:
         return (name, str(plan.attempt), agent, "–", "–", "–")
-    networks = (_words(resolve_network(task.config, phase)) for phase in ("agent", "verifier"))
+    networks = map(_words, _networks(plan, task))
     return (name, str(plan.attempt), agent, _image(task, plan.config.environment), *networks)
+
+
+def _networks(plan: TrialPlan, task: Task) -> tuple[NetworkPolicy, NetworkPolicy]:
+    """What agent and verifier may reach; without the job's hosts where a variable is missing, which is a problem told
+    elsewhere.
+    """
+    try:
+        return agent_network(plan, task, None), verifier_network(plan, task, None)
+    except VariableMissing:
+        return resolve_network(task.config, "agent"), resolve_network(task.config, "verifier")
 
 
 def _image(task: Task, environment: EnvironmentConfig) -> str:

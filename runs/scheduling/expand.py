@@ -13,17 +13,12 @@ from runs.formats.task_directory import find_tasks, is_task_directory, load_task
 from runs.trial.plan import TrialPlan, new_trial_name
 
 EXAMPLES_SHOWN = 5
-UNSUPPORTED_OF_ENVIRONMENT = (
-    "extra_allowed_hosts",
-    "override_storage_mb",
-    "override_gpus",
-)
+UNSUPPORTED_OF_ENVIRONMENT = ("override_gpus",)
 UNSUPPORTED_OF_AGENT = (
     "base_url",
     "n_concurrent",
     "skills",
     "mcp_servers",
-    "extra_allowed_hosts",
 )
 
 
@@ -117,7 +112,6 @@ def refuse_unsupported(config: JobConfig) -> None:
         name
         for prefix, section, names in (
             ("environment.", config.environment, UNSUPPORTED_OF_ENVIRONMENT),
-            ("verifier.", config.verifier, ("extra_allowed_hosts",)),
             *(("agents[].", agent, UNSUPPORTED_OF_AGENT) for agent in config.agents),
         )
         for key in names

@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from asgiref.sync import sync_to_async
 
 from pier_site.accounts.models import Project
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import ExecutionSuperseded
 from runs.files import is_disk_full
 from runs.formats.job import JobConfig
@@ -22,6 +23,7 @@ from runs.models import Job, Phase
 from runs.owner import this_owner
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.job_directory import JobDirectory, claim_directory
+from runs.scheduling.locking import write_job_lock
 from runs.scheduling.retries import delay_sec, wants_retry
 from runs.scheduling.rows import create_rows, end_job
 from runs.trial.directory import TrialDirectory
@@ -73,6 +75,8 @@ class JobRun:
         self._failed: dict[str, TrialResult] = {}
         self._n_open = len(plans)
         self._n_retries = 0
+        # Trials that ended without a result of ours: cancelled while they were queued, or taken over.
+        self._n_withheld = 0
         self._all_ended = asyncio.Event()
         self._counters_are_stale = asyncio.Event()
 
@@ -101,7 +105,9 @@ class JobRun:
         if self._disk_error:
             await sync_to_async(end_job)(self.job, cancelled=True)
             raise self._disk_error
+        self.was_cancelled |= self._n_withheld > 0 or any(is_cancelled(result) for result in self.results)
         self._write_result(finished=not self.was_cancelled)
+        checkpoint(Checkpoint.JOB_RESULT_WRITTEN)
         await sync_to_async(end_job)(self.job, cancelled=self.was_cancelled)
 
     async def _work(self) -> None:
@@ -112,7 +118,7 @@ class JobRun:
                 if await self._run_one(plan):
                     continue
             except ExecutionSuperseded:
-                pass
+                self._n_withheld += 1
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -132,8 +138,10 @@ class JobRun:
                 await self._record(mine, plan, failed)
             return False
         mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
+        checkpoint(Checkpoint.TRIAL_CLAIMED)
         if self._failed.pop(plan.name, None):
             TrialDirectory(plan.directory).put_aside(plan.execution - 1)
+            checkpoint(Checkpoint.EXECUTION_PUT_ASIDE)
         result = await self._result_of(mine, plan)
         retry = self._config.retry
         if wants_retry(result, retry, execution=plan.execution) and not self.was_cancelled:
@@ -160,8 +168,8 @@ class JobRun:
             del self._running[mine.trial_id]
 
     async def _record(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
-        cancelled = result.exception_info is not None and result.exception_info.exception_type == CANCELLED
-        await sync_to_async(finish)(mine, self.job, plan, cancelled=cancelled)
+        await sync_to_async(finish)(mine, self.job, plan, cancelled=is_cancelled(result))
+        checkpoint(Checkpoint.ROW_FINISHED)
         self.files.add(result)
         self._write_result(finished=False)
         self._watcher.trial_ended(plan, result)
@@ -224,12 +232,18 @@ class JobRun:
             loop.remove_signal_handler(number)
 
 
+def is_cancelled(result: TrialResult) -> bool:
+    """Whether a person stopped the trial."""
+    return result.exception_info is not None and result.exception_info.exception_type == CANCELLED
+
+
 def prepare_job(config: JobConfig) -> tuple[JobConfig, list[TrialPlan], UUID]:
     """Check a job and plan its trials, then claim its directory. Raises InputInvalid, with nothing written."""
     refuse_unsupported(config)
     job_id = uuid4()
     expand(config, config.path, job_id)
     config = claim_directory(config)
+    checkpoint(Checkpoint.JOB_DIRECTORY_CLAIMED)
     return config, expand(config, config.path, job_id), job_id
 
 
@@ -240,11 +254,17 @@ def run_job(
     open_sandbox, close = sandbox_opener(config.environment)
     try:
         config, plans, job_id = prepare_job(config)
+        job: Job | None = None
         try:
-            files = JobDirectory(config, job_id, len(plans))
+            # Rows first: what they name the reaper finds, should this process die while it writes files.
             job, trial_ids = create_rows(project, config, job_id, plans)
+            checkpoint(Checkpoint.ROWS_WRITTEN)
+            files = JobDirectory(config, job_id, len(plans))
+            write_job_lock(config, plans)
         except BaseException:
             shutil.rmtree(config.path, ignore_errors=True)
+            if job:
+                job.delete()
             raise
         run = JobRun(job, config, files, plans, trial_ids, open_sandbox, announce(config, plans))
         asyncio.run(run.run(config.n_concurrent_trials))

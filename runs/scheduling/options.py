@@ -24,6 +24,7 @@ OF_JOB = {
     "debug": "debug",
     "install_only": "install_only",
     "lenient_names": "lenient_names",
+    "final_state": "final_state",
     "timeout_multiplier": "timeout_multiplier",
     "agent_timeout_multiplier": "agent_timeout_multiplier",
     "verifier_timeout_multiplier": "verifier_timeout_multiplier",

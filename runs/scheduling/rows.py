@@ -13,6 +13,7 @@ from runs.formats.result import model_info_of
 from runs.indexing.columns import label_of
 from runs.indexing.job import refresh_counters
 from runs.models import Job, Origin, Status, Trial
+from runs.owner import this_owner
 from runs.trial.plan import TrialPlan
 from runs.trial.rows import cancel_queued
 
@@ -23,8 +24,11 @@ BATCH = 1000
 def create_rows(
     project: Project, config: JobConfig, job_id: UUID, plans: Sequence[TrialPlan]
 ) -> tuple[Job, dict[str, int]]:
-    """Write the job and its queued trials; returns the job and the ids of the trials by name."""
-    now = datetime.now(UTC)
+    """Write the job and its queued trials; returns the job and the ids of the trials by name.
+
+    They are this process's from now on: should it die, the reaper finds those that it never began.
+    """
+    now, owner = datetime.now(UTC), this_owner()
     job = Job.objects.create(
         project=project,
         directory=str(config.path),
@@ -38,7 +42,7 @@ def create_rows(
         n_trials=len(plans),
         agents=sorted({_label(plan) for plan in plans}),
     )
-    trials = Trial.objects.bulk_create([_trial(job, plan) for plan in plans], batch_size=BATCH)
+    trials = Trial.objects.bulk_create([_trial(job, plan, owner) for plan in plans], batch_size=BATCH)
     return job, {trial.name: trial.pk for trial in trials}
 
 
@@ -52,7 +56,7 @@ def end_job(job: Job, *, cancelled: bool) -> None:
     refresh_counters(job)
 
 
-def _trial(job: Job, plan: TrialPlan) -> Trial:
+def _trial(job: Job, plan: TrialPlan, owner: str) -> Trial:
     model = model_info_of(plan.config.agent.model_name)
     return Trial(
         job=job,
@@ -65,6 +69,7 @@ def _trial(job: Job, plan: TrialPlan) -> Trial:
         model_name=model.name if model else "",
         model_provider=model.provider or "" if model else "",
         sandbox=plan.config.environment.type or "",
+        owner=owner,
     )
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 # Earlier tries at an attempt, each with the files it left.
 EXECUTIONS = "executions"
+# The final state: of each stage what changed, of the trial what was left.
+PATCH = "changes.patch"
+WORKSPACE = "workspace.tar.zst"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class TrialDirectory:
         return self.root / "build.log"
 
     @property
+    def network_log(self) -> Path:
+        return self.root / "network.jsonl"
+
+    @property
     def exception(self) -> Path:
         return self.root / "exception.txt"
 
@@ -61,6 +68,13 @@ class TrialDirectory:
         """Give back the space of what was copied out of the sandbox."""
         for folder in (self.root / "artifacts", self.root / "steps"):
             shutil.rmtree(folder, ignore_errors=True)
+        for name in (PATCH, WORKSPACE):
+            (self.root / name).unlink(missing_ok=True)
+
+    def written_folders(self) -> list[Path]:
+        """The folders in which files are written beside those that are copied out of the sandbox."""
+        stages = [self.root, *(self.root / "steps").glob("*")]
+        return [self.root, *(folder for stage in stages for folder in (stage / "agent", stage / "artifacts"))]
 
     def put_aside(self, execution: int) -> None:
         """Move what an execution left to executions/N/: the next one begins with an empty directory."""

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 from runs.agents.base import Agent, AgentRun
 from runs.agents.registry import create_agent
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import (
     AgentFailed,
     AgentSetupTimeoutError,
     AgentTimeoutError,
     EnvironmentStartTimeoutError,
-    NonZeroAgentExitCodeError,
     SandboxFailed,
     VerifierFailed,
 )
 from runs.files import is_disk_full, write_atomically
 from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, TrialConfig, dump_config
-from runs.formats.network import resolve_network
 from runs.formats.reading import read_text
 from runs.formats.result import TrialResult, dump_json
 from runs.formats.task import AgentSection
@@ -28,13 +27,18 @@ from runs.formats.template import resolve_all
 from runs.models import Phase
 from runs.sandboxes.base import AGENT_LOGS, LOG_FOLDERS, Sandbox
 from runs.sandboxes.extraction import SourceMissing
+from runs.scheduling.locking import write_trial_lock
 from runs.trial.artifacts import PRE_ARTIFACTS, Collected, collect_artifacts, run_collect_hooks, run_pre_artifacts
 from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, environment_seconds
+from runs.trial.directory import PATCH, WORKSPACE
+from runs.trial.final_state import StateFiles, capture_final_state
+from runs.trial.limits import VERIFIED_ALL_THE_SAME, agent_limits
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord
 from runs.trial.result import minimum_reached, trial_result
 from runs.trial.sandbox import (
     OpenSandbox,
+    agent_network,
     agent_spec,
     build_log_writer,
     loose_files,
@@ -66,7 +70,10 @@ async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhas
     """
     record = TrialRecord(plan, on_phase)
     plan.directory.mkdir(parents=True, exist_ok=True)
+    checkpoint(Checkpoint.TRIAL_DIRECTORY_MADE)
     write_atomically(record.directory.config, dump_config(plan.config))
+    checkpoint(Checkpoint.CONFIG_WRITTEN)
+    write_trial_lock(plan)
     life = TrialLife(plan, open_sandbox, record)
     try:
         await life.run()
@@ -77,8 +84,10 @@ async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhas
             # What was being copied out of the sandbox is torn anyway, and the result needs room.
             record.directory.remove_copies()
         record.fail(error)
+    checkpoint(Checkpoint.SANDBOX_STOPPED)
     result = trial_result(record, life.agent)
     write_atomically(record.directory.result, dump_json(result))
+    checkpoint(Checkpoint.RESULT_WRITTEN)
     return result
 
 
@@ -126,8 +135,10 @@ class TrialLife:
         async with record.phase(Phase.ENVIRONMENT_SETUP):
             async with deadline(seconds, EnvironmentStartTimeoutError, "starting the sandbox"):
                 await sandbox.start(log=build_log_writer(record.directory.build_log))
+                record.image = sandbox.image
+                checkpoint(Checkpoint.SANDBOX_STARTED)
                 if files := loose_files(task):
-                    await sandbox.upload(files, await working_directory(sandbox))
+                    await sandbox.upload(files, await sandbox.working_directory())
                 if section.healthcheck:
                     await wait_until_healthy(sandbox, section.healthcheck)
         assert self.agent is not None  # noqa: S101 - run() made it
@@ -149,18 +160,24 @@ class TrialLife:
         folders = record.directory.folders(stage.record.task_step)
         folders.make()
         # The step before may have left the verifier's network, and a step may have one of its own.
-        await sandbox.set_network(resolve_network(task.config, "agent", step.config if step else None))
+        await sandbox.set_network(agent_network(self.plan, task, step))
         if step:
             await self._prepare_step(step, sandbox)
         try:
             await self._run_agent(task, stage, sandbox)
-        except (AgentTimeoutError, NonZeroAgentExitCodeError) as error:
+        except VERIFIED_ALL_THE_SAME as error:
             record.fail(error, stage.record)
         async with record.phase(Phase.ARTIFACTS, stage.record):
+            if self.plan.config.final_state:
+                files = StateFiles(folders.root / PATCH, record.directory.root / WORKSPACE)
+                stage.record.final_state = await capture_final_state(
+                    sandbox, files, laid=loose_files(task), log=record.log
+                )
             hooks = [*task.config.verifier.collect, *(step.config.verifier.collect if step else [])]
             await run_pre_artifacts(sandbox, task.path / PRE_ARTIFACTS, record)
             await run_collect_hooks(sandbox, hooks, record)
             collected = await collect_artifacts(sandbox, self._artifacts(task, step), folders.artifacts, record)
+            checkpoint(Checkpoint.ARTIFACTS_COLLECTED)
         if not self.plan.config.verifier.disable:
             await self._verify(task, stage, sandbox, collected)
 
@@ -172,7 +189,7 @@ class TrialLife:
         await sandbox.empty(*LOG_FOLDERS)
         workdir = step.directory / "workdir"
         if workdir.is_dir():
-            await sandbox.upload(workdir, await working_directory(sandbox))
+            await sandbox.upload(workdir, await sandbox.working_directory())
             if (workdir / "setup.sh").is_file():
                 result = await sandbox.exec("bash ./setup.sh")
                 if result.exit_code:
@@ -202,8 +219,10 @@ class TrialLife:
             async with (
                 record.phase(Phase.AGENT_EXECUTION, stage.record),
                 deadline(agent_seconds(plan, section), AgentTimeoutError, "the agent"),
+                agent_limits(sandbox, record.warn),
             ):
                 stage.record.agent_result = await self.agent.run(run)
+                checkpoint(Checkpoint.AGENT_ENDED)
         except asyncio.CancelledError:
             with suppress(SandboxFailed, TimeoutError):
                 await asyncio.wait_for(asyncio.shield(self._fetch_agent_logs(sandbox, stage)), SAVE_LOGS_SEC)
@@ -237,6 +256,7 @@ class TrialLife:
                 else:
                     result = await verify_shared(sandbox, plan, task, step, folders, record)
             stage.record.verifier_result = result
+            checkpoint(Checkpoint.VERIFIED)
         except VerifierFailed as error:
             record.fail(error, stage.record)
 
@@ -272,12 +292,3 @@ def keeps_processes(task: Task) -> bool:
     """
     own = task.config.metadata.get("pier_site")
     return isinstance(own, dict) and own.get("keep_processes") is True
-
-
-async def working_directory(sandbox: Sandbox) -> str:
-    """The directory in which commands run when nothing else is said."""
-    if sandbox.spec.workdir:
-        return sandbox.spec.workdir
-    output = bytearray()
-    await sandbox.exec("pwd", on_output=lambda stream, data: output.extend(data) if stream == "stdout" else None)
-    return bytes(output).decode().strip()

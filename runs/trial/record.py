@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal, cast
 
 from runs.errors import Cause, PierError
-from runs.formats.result import AgentContext, ExceptionInfo, StepResult, Timing, VerifierResult
+from runs.formats.result import AgentContext, ExceptionInfo, FinalState, StepResult, Timing, VerifierResult
 from runs.indexing.causes import cause_of
 from runs.models import Phase
+from runs.sandboxes.base import ResolvedImage
 from runs.trial.directory import TrialDirectory
 from runs.trial.plan import TrialPlan
 
@@ -32,6 +33,7 @@ class StageRecord:
     agent_result: AgentContext | None = None
     verifier_result: VerifierResult | None = None
     exception: ExceptionInfo | None = None
+    final_state: FinalState | None = None
 
     @property
     def rewards(self) -> dict[str, float] | None:
@@ -45,6 +47,7 @@ class StageRecord:
             exception_info=self.exception,
             agent_execution=self.timings.get(Phase.AGENT_EXECUTION),
             verifier=self.timings.get(Phase.VERIFIER),
+            final_state=self.final_state,
         )
 
 
@@ -64,6 +67,7 @@ class TrialRecord:
         self.verifier_mode: Literal["shared", "separate"] | None = None
         self.reward_strategy: Literal["mean", "final"] = "mean"
         self.warnings: list[str] = []
+        self.image: ResolvedImage | None = None
         self._on_phase = on_phase
 
     def log(self, message: str) -> None:

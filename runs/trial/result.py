@@ -8,6 +8,7 @@ from runs.agents.registry import agent_name
 from runs.formats.result import (
     AgentContext,
     AgentInfo,
+    ImageInfo,
     Rewards,
     TaskId,
     TrialResult,
@@ -15,6 +16,7 @@ from runs.formats.result import (
     model_info_of,
 )
 from runs.models import Phase
+from runs.sandboxes.base import ResolvedImage
 from runs.trial.record import StageRecord, TrialRecord, now
 
 Strategy = Literal["mean", "final"]
@@ -56,6 +58,17 @@ def trial_result(record: TrialRecord, agent: Agent | None) -> TrialResult:
         attempt=plan.attempt,
         execution=plan.execution,
         warnings=record.warnings,
+        image=image_info(record.image),
+        final_state=record.stages[-1].final_state if record.stages else None,
+    )
+
+
+def image_info(image: ResolvedImage | None) -> ImageInfo | None:
+    """The image as results have it."""
+    if image is None:
+        return None
+    return ImageInfo(
+        reference=image.reference, id=image.id, digest=image.digest, platform=image.platform, origin=image.origin
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import ExecutionSuperseded
 from runs.indexing.trial import index_trial
 from runs.models import LIVE, Job, Phase, Status, Trial
@@ -19,9 +20,9 @@ class Claim:
 
 
 def claim(trial_id: int, owner: str) -> Claim:
-    """Take a queued trial. Raises ExecutionSuperseded when it is not queued any more."""
+    """Take a queued trial of this owner's or of no one's. Raises ExecutionSuperseded when there is none any more."""
     now = datetime.now(UTC)
-    taken = Trial.objects.filter(pk=trial_id, status=Status.QUEUED).update(
+    taken = Trial.objects.filter(pk=trial_id, status=Status.QUEUED, owner__in=("", owner)).update(
         status=Status.RUNNING, owner=owner, heartbeat_at=now, started_at=now
     )
     if not taken:
@@ -42,6 +43,7 @@ def finish(mine: Claim, job: Job, plan: TrialPlan, *, cancelled: bool) -> None:
     """
     _update(mine, phase="")
     index_trial(job, plan.directory, only_if_changed=False, owner=mine.owner)
+    checkpoint(Checkpoint.TRIAL_INDEXED)
     status = Status.CANCELLED if cancelled else Status.FINISHED
     ended = Trial.objects.filter(pk=mine.trial_id, execution=mine.execution, owner=mine.owner)
     if not ended.update(status=status, phase="", attempt=plan.attempt):
@@ -49,8 +51,9 @@ def finish(mine: Claim, job: Job, plan: TrialPlan, *, cancelled: bool) -> None:
 
 
 def queue_again(mine: Claim) -> None:
-    """Give the trial back for its next execution. Raises ExecutionSuperseded."""
-    _update(mine, phase="", status=Status.QUEUED, owner="", execution=mine.execution + 1)
+    """Queue the trial for its next execution, still this runner's. Raises ExecutionSuperseded."""
+    _update(mine, phase="", status=Status.QUEUED, execution=mine.execution + 1)
+    checkpoint(Checkpoint.TRIAL_QUEUED_AGAIN)
 
 
 def _update(mine: Claim, **columns: str | int) -> None:

@@ -2,18 +2,21 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from runs.errors import HealthcheckError, InputInvalid, JobInvalid, SandboxFailed, TaskInvalid
 from runs.formats.job import EnvironmentConfig
-from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
+from runs.formats.network import NetworkPolicy, resolve_network
 from runs.formats.task import EnvironmentSection, HealthcheckConfig
 from runs.formats.task_directory import Task, TaskStep, verifier_environment
 from runs.formats.template import resolve_all
 from runs.imports import import_class
 from runs.sandboxes.base import Image, OnOutput, Resources, Sandbox, SandboxSpec, first_bytes
+from runs.sandboxes.egress.variables import hosts_of_env
+from runs.trial.directory import TrialDirectory
+from runs.trial.limits import CHECK_SEC
 from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
 
@@ -62,27 +65,42 @@ def _spec(
     is_verifier: bool = False,
 ) -> SandboxSpec:
     job = plan.config.environment
-    phase_config = phase_step.config if phase_step else None
+    network = verifier_network if is_verifier else agent_network
     return SandboxSpec(
         name=name,
         image=Image(section.docker_image, context if context.is_dir() else None, job.force_build),
-        network=resolve_network(task.config, "verifier" if is_verifier else "agent", phase_config),
+        network=network(plan, task, phase_step),
         env=resolve_all({**section.env, **job.env}, os.environ),
         workdir=section.workdir,
         resources=Resources(
             cpus=job.override_cpus or section.cpus,
             memory_mb=job.override_memory_mb or section.memory_mb,
+            storage_mb=job.override_storage_mb or section.storage_mb,
         ),
         mounts=tuple(ready_mounts(job.mounts)),
         labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
+        network_log=TrialDirectory(plan.directory).network_log,
     )
 
 
-def networks_of(task: Task) -> Iterator[NetworkPolicy]:
-    """What each phase of each stage may reach."""
-    for step in task.steps or (None,):
-        for phase in ("agent", "verifier"):
-            yield resolve_network(task.config, phase, step.config if step else None)
+def agent_network(plan: TrialPlan, task: Task, step: TaskStep | None) -> NetworkPolicy:
+    """What the agent may reach: the task's word, and the hosts that the job adds for it or names as its model's."""
+    config = plan.config
+    return resolve_network(task.config, "agent", step.config if step else None).with_hosts(
+        [
+            *config.environment.extra_allowed_hosts,
+            *config.agent.extra_allowed_hosts,
+            *hosts_of_env(resolve_all(config.agent.env, os.environ)),
+        ]
+    )
+
+
+def verifier_network(plan: TrialPlan, task: Task, step: TaskStep | None) -> NetworkPolicy:
+    """What the verifier may reach: the task's word, and the hosts that the job adds for it."""
+    config = plan.config
+    return resolve_network(task.config, "verifier", step.config if step else None).with_hosts(
+        [*config.environment.extra_allowed_hosts, *config.verifier.extra_allowed_hosts]
+    )
 
 
 def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
@@ -92,8 +110,6 @@ def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
         wants = f"the operating system {section.os}"
     elif task.compose_file:
         wants = f"several containers ({task.compose_file.name})"
-    elif any(policy.mode is NetworkMode.ALLOWLIST for policy in networks_of(task)):
-        wants = "an allowlist of hosts"
     elif section.gpus or section.tpu:
         wants = "GPUs or TPUs"
     elif section.mcp_servers:
@@ -107,7 +123,9 @@ def not_enforced(task: Task, kind: str) -> list[str]:
     section = task.config.environment
     if kind == "host":
         return ["the host sandbox has no isolation: network, users and limits of the task are not enforced"]
-    return [f"storage_mb = {section.storage_mb} is not enforced"] if section.storage_mb else []
+    if section.storage_mb is None:
+        return []
+    return [f"storage_mb = {section.storage_mb} is looked after every {CHECK_SEC:g} s, while the agent works"]
 
 
 def without_effect(task: Task) -> list[str]:

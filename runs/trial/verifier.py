@@ -6,7 +6,6 @@ from pathlib import Path
 
 from runs.errors import EnvironmentStartTimeoutError, TaskInvalid, VerifierFailed, VerifierTimeoutError
 from runs.formats.job import VerifierConfig
-from runs.formats.network import resolve_network
 from runs.formats.result import VerifierResult
 from runs.formats.reward import (
     MAX_REWARD_BYTES,
@@ -31,6 +30,7 @@ from runs.trial.sandbox import (
     build_log_writer,
     opened,
     verifier_context,
+    verifier_network,
     verifier_spec,
     wait_until_healthy,
 )
@@ -49,7 +49,7 @@ async def verify_shared(
     sandbox: Sandbox, plan: TrialPlan, task: Task, step: TaskStep | None, folders: Folders, record: TrialRecord
 ) -> VerifierResult:
     """Verify in the sandbox where the agent worked, after its processes have ended."""
-    await sandbox.set_network(resolve_network(task.config, "verifier", step.config if step else None))
+    await sandbox.set_network(verifier_network(plan, task, step))
     # Whatever was planted there while the agent worked is gone before the tests come in.
     await sandbox.empty(TESTS, VERIFIER_LOGS)
     for tests in _tests(task, step):

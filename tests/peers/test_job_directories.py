@@ -27,8 +27,10 @@ def documents(job: Path) -> dict[str, str]:
     trials = sorted(path for path in job.iterdir() if path.is_dir())
     return {
         "config.json": "job.config:JobConfig",
+        "lock.json": "job.lock:JobLock",
         "result.json": "job.result:JobResult",
         **{f"{trial.name}/config.json": "trial.config:TrialConfig" for trial in trials},
+        **{f"{trial.name}/lock.json": "job.lock:TrialLock" for trial in trials},
         **{f"{trial.name}/result.json": "trial.result:TrialResult" for trial in trials},
         **{
             str(path.relative_to(job)): "trajectories.trajectory:Trajectory"

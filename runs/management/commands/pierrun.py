@@ -57,7 +57,9 @@ class Command(PierCommand):
         from pier_site.accounts.local import default_project
         from runs.progress import LiveProgress, print_summary, progress_for
         from runs.scheduling.local import run_job
+        from runs.scheduling.reap import reap_before
 
+        reap_before(config.environment)
         display: LiveProgress | None = None
 
         def announce(named: "JobConfig", plans: "Sequence[TrialPlan]") -> "LiveProgress | PlainProgress":
@@ -92,6 +94,9 @@ def add_what(group: argparse._ArgumentGroup) -> None:
         "--lenient-names", action="store_true", default=None,
         help="run tasks whose name is missing or has no organisation under their folder's name",
     )  # fmt: skip
+    group.add_argument(
+        "--final-state", action=argparse.BooleanOptionalAction, help="keep what agents changed and left (default)"
+    )
     group.add_argument("--artifact", action="append", metavar="PATH", help="collect this path (replaces the job's)")
 
 

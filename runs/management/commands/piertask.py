@@ -17,7 +17,7 @@ AddParser = Callable[..., ArgumentParser]
 
 
 class Command(PierCommand):
-    help = "Make, check and list tasks. Nothing of a task is executed."
+    help = "Make, check and list tasks, prepare their images, look into their sandboxes."
     needs_database = False
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -27,6 +27,8 @@ class Command(PierCommand):
         add_lint(subcommands.add_parser, self.lint)
         add_init(subcommands.add_parser, self.init)
         add_list(subcommands.add_parser, self.list)
+        add_prebuild(subcommands.add_parser, self.prebuild)
+        add_shell(subcommands.add_parser, self.shell)
 
     def run(self, **options: Any) -> int:
         run: Run = options["run"]
@@ -92,6 +94,46 @@ class Command(PierCommand):
         self.stdout.write(list_json(tasks) if as_json else "\n".join(list_lines(tasks, self.paint)))
         return 0
 
+    def prebuild(
+        self, *, dataset: Path, n_concurrent: int, logs: Path, force_build: bool, lenient_names: bool, **_options: Any
+    ) -> int:
+        """0 if the images of all tasks are ready, 1 otherwise."""
+        import asyncio
+
+        from runs.formats.job import DatasetConfig
+        from runs.formats.task_directory import is_task_directory
+        from runs.scheduling.expand import select_tasks
+        from runs.tasks.prebuild import Prebuilt, prebuild
+        from runs.tasks.report import printable
+
+        is_one = is_task_directory(dataset)
+        paths = [dataset] if is_one else [source.path for source in select_tasks(DatasetConfig(path=dataset))]
+
+        def say(done: Prebuilt) -> None:
+            tone: Tone = "error" if done.failure else "good"
+            self.stdout.write(f"{self.paint(tone, 'failed' if done.failure else 'ready')} {printable(done.task.name)}")
+
+        build = prebuild(
+            paths,
+            logs,
+            n_concurrent=n_concurrent,
+            force_build=force_build,
+            lenient_names=lenient_names,
+            on_done=say,
+        )
+        failed = [done for done in asyncio.run(build) if done.failure]
+        for done in failed:
+            reason = (done.failure or "").splitlines()[0]
+            self.stdout.write(f"{printable(done.task.name)}: {printable(reason)} (see {done.log})")
+        self.stdout.write(f"{len(paths)} tasks, {len(failed)} failed; logs in {logs}")
+        return int(bool(failed))
+
+    def shell(self, *, path: Path, lenient_names: bool, **_options: Any) -> int:
+        """The exit code of the shell."""
+        from runs.tasks.sandbox_shell import open_shell
+
+        return open_shell(path, self.stderr.write, lenient_names=lenient_names)
+
     def paint(self, tone: "Tone", text: str) -> str:
         """Text in the colour of its tone, on a terminal."""
         styles = {"error": self.style.ERROR, "warning": self.style.WARNING, "good": self.style.SUCCESS}
@@ -144,8 +186,31 @@ def add_list(add_parser: AddParser, run: Run) -> None:
     parser.set_defaults(run=run)
 
 
+def add_prebuild(add_parser: AddParser, run: Run) -> None:
+    """`piertask prebuild`."""
+    parser = add_parser("prebuild", help="pull or build the images of tasks in Docker before a job needs them")
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a folder of tasks, or a task")
+    parser.add_argument("-n", "--n-concurrent", type=positive, default=2, metavar="N", help="at once (default 2)")
+    parser.add_argument("--logs", type=Path, default=Path("prebuild-logs"), metavar="DIR", help="a log for each task")
+    parser.add_argument("--force-build", action="store_true", help="build anew, also where there is a ready image")
+    add_lenient_names(parser)
+    parser.set_defaults(run=run)
+
+
+def add_shell(add_parser: AddParser, run: Run) -> None:
+    """`piertask shell`."""
+    parser = add_parser(
+        "shell",
+        help="open a shell in a fresh Docker sandbox of a task, or in the final state of a trial",
+        description="The network is as closed as the agent's. The sandbox is removed when the shell ends.",
+    )
+    parser.add_argument("path", type=Path, metavar="TASK|TRIAL", help="a task directory, or that of a finished trial")
+    add_lenient_names(parser)
+    parser.set_defaults(run=run)
+
+
 def add_lenient_names(parser: ArgumentParser) -> None:
-    """The option that lint and list share."""
+    """The option that those share which load tasks."""
     parser.add_argument(
         "--lenient-names",
         action="store_true",

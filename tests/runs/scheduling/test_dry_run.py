@@ -49,6 +49,21 @@ def test_everything_that_would_stop_it_is_named(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.django_db
+def test_the_hosts_that_a_job_adds_are_shown_with_the_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_task(tmp_path / "set", "one")
+    (tmp_path / "job.yaml").write_text(
+        "agents: [{name: oracle, env: {MODEL_BASE_URL: 'http://gw.lan:4000/v1'}}]\n"
+        "environment: {type: host}\nverifier: {extra_allowed_hosts: [judge.test]}\ndatasets: [{path: set}]\n"
+    )
+    assert dry_run("-c", "job.yaml") == 0
+    output = capsys.readouterr().out
+    assert "only gw.lan:4000" in output
+    assert "only judge.test" in output
+
+
+@pytest.mark.django_db
 @pytest.mark.corpora
 def test_public_job_files_plan(
     corpora: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

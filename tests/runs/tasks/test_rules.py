@@ -85,7 +85,6 @@ def test_a_written_credential_is_found_and_a_reference_is_not(tmp_path: Path) ->
     [
         'os = "windows"',
         "gpus = 1",
-        'network_mode = "allowlist"\nallowed_hosts = ["example.com"]',
         '[[environment.mcp_servers]]\nname = "x"\nurl = "http://x"',
     ],
 )
@@ -93,11 +92,6 @@ def test_what_is_refused_is_an_error(tmp_path: Path, text: str) -> None:
     task = clean_task(tmp_path, toml=f"[environment]\n{text}\n")
     write(task / "tests/test.bat", REWARD)
     assert [finding.severity for finding in found(task, "unsupported-feature")] == ["error"]
-
-
-def test_an_allowlist_of_the_verifier_alone_is_refused_too(tmp_path: Path) -> None:
-    text = f"{OPEN}\n[verifier]\nnetwork_mode = 'allowlist'\nallowed_hosts = ['example.com']\n"
-    assert spoilt(tmp_path, "unsupported-feature", text) == ["task.toml:8"]
 
 
 def test_a_step_may_have_a_network_of_its_own(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.support.trials import make_plan, run_in
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 TASKS = sorted(path for path in (EXAMPLES / "tasks").iterdir() if path.is_dir())
+# The allowlist is served, but its host is in the internet, where a machine that runs tests may not be.
+REFUSED = [path for path in sorted((EXAMPLES / "later").glob("*/task.toml")) if path.parent.name != "allowlist-fetch"]
 
 pytestmark = pytest.mark.docker
 
@@ -95,7 +97,7 @@ async def test_an_image_that_cannot_be_built_is_infrastructure_and_says_why(
     assert "the reason" in (plan.directory / "build.log").read_text()
 
 
-@pytest.mark.parametrize("folder", sorted((EXAMPLES / "later").glob("*/task.toml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("folder", REFUSED, ids=lambda path: path.parent.name)
 async def test_what_this_version_cannot_give_is_refused_by_name(
     tmp_path: Path, open_sandbox: OpenSandbox, folder: Path
 ) -> None:

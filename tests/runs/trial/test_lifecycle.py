@@ -30,11 +30,14 @@ async def test_the_oracle_gets_the_reward_and_its_files_have_the_fields_names(tm
         "agent/trajectory.json",
         "artifacts/manifest.json",
         "build.log",
+        "changes.patch",
         "config.json",
+        "lock.json",
         "result.json",
         "trial.log",
         "verifier/reward.txt",
         "verifier/test-stdout.txt",
+        "workspace.tar.zst",
     }
     written = json.loads((plan.directory / "result.json").read_text())
     assert written["verifier_result"] == {"rewards": {"reward": 1.0}, "exit_code": 0}
