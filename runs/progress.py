@@ -159,8 +159,8 @@ def print_summary(results: Sequence[TrialResult], directory: Path, *, was_cancel
     groups: dict[str, list[TrialResult]] = defaultdict(list)
     for result in results:
         groups[result.eval_key].append(result)
-    table = Table(title="Cancelled" if was_cancelled else None, title_justify="left", box=SIMPLE_HEAD)
-    for column in ("agent · model · dataset", "trials", "rewarded", "mean reward", "exceptions", "cost"):
+    table = Table(title="Cancelled" if was_cancelled else None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("agent · model · dataset", "trials", "rewarded", "mean", "exceptions", "cost"):
         table.add_column(column, justify="left" if column.startswith("agent") else "right", no_wrap=True)
     for key, group in sorted(groups.items()):
         rewards = [reward for result in group if (reward := headline(result.rewards)) is not None]
