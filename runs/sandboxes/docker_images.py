@@ -59,6 +59,11 @@ async def _built(engine: Engine, image: Image, labels: dict[str, str], log: OnOu
     return found
 
 
+def is_present(engine: Engine, reference: str) -> bool:
+    """Whether the engine has the image already; blocks for one call."""
+    return _found(engine, reference, "prebuilt") is not None
+
+
 def _found(engine: Engine, reference: str, origin: Origin) -> ResolvedImage | None:
     try:
         return _inspected(engine, reference, origin)

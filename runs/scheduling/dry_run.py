@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from rich.console import Console
@@ -22,6 +23,9 @@ from runs.trial.mounts import ready_mounts
 from runs.trial.plan import TrialPlan
 from runs.trial.sandbox import agent_network, refuse_unsupported_task, verifier_network
 
+if TYPE_CHECKING:
+    from runs.sandboxes.engine import Engine
+
 
 def print_plan(config: JobConfig) -> int:
     """Print the trials and what would stop them. Exit code 0 if the job could run, 1 if something would be refused."""
@@ -30,11 +34,15 @@ def print_plan(config: JobConfig) -> int:
     for column in ("trial", "attempt", "agent", "image", "agent's network", "verifier's network"):
         table.add_column(column)
     problems: dict[str, None] = {}
-    tasks: dict[Path, Task | None] = {}
+    engine = _engine(config.environment, problems)
+    rows: dict[Path, tuple[Task | None, str]] = {}
     for plan in plans:
-        if plan.task_path not in tasks:
-            tasks[plan.task_path] = _loaded(plan, problems)
-        table.add_row(*(Text(printable(cell)) for cell in _row(plan, tasks[plan.task_path])))
+        if plan.task_path not in rows:
+            task = _loaded(plan, problems)
+            rows[plan.task_path] = task, _image(task, config.environment, engine)
+        table.add_row(*(Text(printable(cell)) for cell in _row(plan, *rows[plan.task_path])))
+    if engine:
+        engine.close()
     problems |= dict.fromkeys(_problems_of_job(config))
     console = Console()
     console.print(f"{len(plans)} trials would be written to {config.path}", highlight=False)
@@ -59,14 +67,14 @@ def _loaded(plan: TrialPlan, problems: dict[str, None]) -> Task | None:
     return task
 
 
-def _row(plan: TrialPlan, task: Task | None) -> tuple[str, ...]:
+def _row(plan: TrialPlan, task: Task | None, image: str) -> tuple[str, ...]:
     model = f" · {plan.config.agent.model_name}" if plan.config.agent.model_name else ""
     agent = f"{agent_name(plan.config.agent)}{model}"
     name = plan.task_path.name
     if task is None:
-        return (name, str(plan.attempt), agent, "–", "–", "–")
+        return (name, str(plan.attempt), agent, image, "–", "–")
     networks = map(_words, _networks(plan, task))
-    return (name, str(plan.attempt), agent, _image(task, plan.config.environment), *networks)
+    return (name, str(plan.attempt), agent, image, *networks)
 
 
 def _networks(plan: TrialPlan, task: Task) -> tuple[NetworkPolicy, NetworkPolicy]:
@@ -79,12 +87,33 @@ def _networks(plan: TrialPlan, task: Task) -> tuple[NetworkPolicy, NetworkPolicy
         return resolve_network(task.config, "agent"), resolve_network(task.config, "verifier")
 
 
-def _image(task: Task, environment: EnvironmentConfig) -> str:
-    ready = task.config.environment.docker_image
-    builds = (task.environment_dir / "Dockerfile").is_file() and (environment.force_build or not ready)
+def _engine(environment: EnvironmentConfig, problems: dict[str, None]) -> "Engine | None":
+    """The Docker engine where the job needs one; that none answers is added to `problems`."""
+    if environment.type != "docker":
+        return None
+    from runs.sandboxes.engine import Engine, EngineUnavailable
+
+    try:
+        return Engine.connect()
+    except EngineUnavailable as error:
+        problems[str(error)] = None
+        return None
+
+
+def _image(task: Task | None, environment: EnvironmentConfig, engine: "Engine | None") -> str:
+    """Where the sandbox's files come from; of a ready image, whether it is on the engine already."""
+    if task is None:
+        return "–"
     if environment.type == "host":
         return "none: no isolation"
-    return "built from environment/Dockerfile" if builds else ready or "none"
+    ready = task.config.environment.docker_image
+    if (task.environment_dir / "Dockerfile").is_file() and (environment.force_build or not ready):
+        return "built from environment/Dockerfile"
+    if not ready or engine is None:
+        return ready or "none"
+    from runs.sandboxes.docker_images import is_present
+
+    return f"{ready} ({'here' if is_present(engine, ready) else 'to be pulled'})"
 
 
 def _words(policy: NetworkPolicy) -> str:
@@ -108,13 +137,6 @@ def _problems_of_job(config: JobConfig) -> Iterator[str]:
         yield str(error)
     if missing := missing_host_variables(config):
         yield f"these variables are needed and not set: {', '.join(missing)}"
-    if config.environment.type == "docker":
-        from runs.sandboxes.engine import Engine, EngineUnavailable
-
-        try:
-            Engine.connect().close()
-        except EngineUnavailable as error:
-            yield str(error)
     parent = next(folder for folder in (config.jobs_dir, *config.jobs_dir.resolve().parents) if folder.exists())
     if not os.access(parent, os.W_OK):
         yield f"{config.jobs_dir}: nothing may be written there"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from docker import DockerClient
 
-from tests.support.tasks import make_task
+from tests.support.tasks import BASE_IMAGE, make_task
 
 
 def dry_run(*arguments: object) -> int:
@@ -93,3 +94,18 @@ def test_a_printed_config_holds_no_secret(
     output = capsys.readouterr().out
     assert "${PROBE_API_KEY}" in output
     assert "sk-" not in output
+
+
+@pytest.mark.docker
+@pytest.mark.django_db
+def test_of_ready_images_is_said_which_are_to_be_pulled(
+    docker_engine: DockerClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, image in (("near", BASE_IMAGE), ("far", "example.invalid/no/such:1")):
+        make_task(
+            tmp_path / "set", name, toml=f'[environment]\ndocker_image = "{image}"\nnetwork_mode = "no-network"\n'
+        )
+    assert dry_run("-p", "set") == 0
+    output = capsys.readouterr().out
+    assert f"{BASE_IMAGE} (here)" in output
+    assert "example.invalid/no/such:1 (to be pulled)" in output
