@@ -1,6 +1,7 @@
 """The frame of the site's commands: errors for people become one sentence on stderr and exit code 2."""
 
 import sys
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -13,7 +14,7 @@ from runs.files import is_disk_full
 EXIT_INVALID = 2
 
 
-class PierCommand(BaseCommand):
+class PierCommand(BaseCommand, ABC):
     """A command that calls one function. Subclasses write `run`, which returns the exit code."""
 
     needs_database = True
@@ -40,9 +41,9 @@ class PierCommand(BaseCommand):
         else:
             sys.exit(code)
 
+    @abstractmethod
     def run(self, **options: Any) -> int:
         """Do the command's work with its parsed options and return the exit code."""
-        raise NotImplementedError
 
     def _fail(self, sentence: str) -> None:
         self.stderr.write(sentence)

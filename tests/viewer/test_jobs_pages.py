@@ -164,3 +164,12 @@ def test_hostile_names_stay_text(pages: Client, project: Project) -> None:
 def test_ids_larger_than_a_database_takes_are_not_found(pages: Client) -> None:
     assert pages.get(f"/jobs/{10**30}/").status_code == 404
     assert pages.get(f"/trials/{10**30}/").status_code == 404
+
+
+def test_an_invalid_task_is_listed_with_its_reason(pages: Client, project: Project) -> None:
+    job = make_job(project)
+    reason = "/tasks/odd/task.toml: not TOML at line 2, column 7: <b>expected</b> a key"
+    make_trial(job, exception_type="TaskInvalid", exception_message=reason, cause=Cause.TASK, reward=None, rewards=None)
+    response = pages.get(job.get_absolute_url())
+    assert "not TOML at line 2, column 7" in text_of(response)
+    assert "<b>expected</b>" not in response.content.decode()
