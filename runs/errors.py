@@ -47,6 +47,10 @@ class SandboxFailed(PierError):
     cause: ClassVar[Cause] = "infrastructure"
 
 
+class AgentInstallFailed(SandboxFailed):
+    """What an agent needs could not be installed: nothing that the agent did, and another try may succeed."""
+
+
 class AgentFailed(PierError):
     """The agent could not be set up or did not run to its end."""
 
@@ -100,6 +104,34 @@ class StorageLimitExceededError(AgentFailed):
     """The agent wrote more than its sandbox may hold and was stopped; what it had done by then is verified."""
 
     cause: ClassVar[Cause] = "budget"
+
+
+class GuardReached(AgentFailed):
+    """The agent was stopped by a guard of the job; what it had done by then is verified."""
+
+    cause: ClassVar[Cause] = "budget"
+
+
+class AgentCostLimitError(GuardReached):
+    """The agent's calls cost more than the job allows, and it was stopped."""
+
+
+class AgentCallLimitError(GuardReached):
+    """The agent made as many calls of the model as the job allows, and it was stopped."""
+
+
+class AgentIdleError(GuardReached):
+    """The agent's log did not grow for as long as the job allows, and it was stopped."""
+
+
+class AgentLingerError(GuardReached):
+    """The agent's process lived on after its final message for as long as the job allows, and it was ended."""
+
+
+class ProviderFailed(AgentFailed):
+    """The model's service refused or failed, and the agent gave up; what it had done by then is verified."""
+
+    cause: ClassVar[Cause] = "provider"
 
 
 class NonZeroAgentExitCodeError(AgentFailed):

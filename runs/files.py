@@ -17,13 +17,13 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` with `text`: a temporary file beside it, flushed to disk, then renamed over it."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Replace `path` with `content` (text as UTF-8): a temporary file beside it, flushed to disk, then renamed over it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "replace"))
             checkpoint(Checkpoint.FILE_HALF_WRITTEN)
             file.flush()
             os.fsync(file.fileno())

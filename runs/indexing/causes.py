@@ -18,6 +18,10 @@ from runs.models import Cause
 
 NAMES: dict[Cause, tuple[str, ...]] = {
     Cause.BUDGET: (
+        "AgentCallLimitError",
+        "AgentCostLimitError",
+        "AgentIdleError",
+        "AgentLingerError",
         "AgentOutOfMemoryError",
         "AgentTimeoutError",
         "BudgetExceeded",

@@ -73,12 +73,24 @@ def step_row(step: ReadStep) -> StepRow:
 
 def insert_steps(rows: Iterable[StepRow], *, trajectory_id: int, trial_id: int) -> None:
     """Insert the rows in batches of a thousand; the caller holds the transaction."""
+    _write(rows, "", trajectory_id, trial_id)
+
+
+def upsert_steps(rows: Iterable[StepRow], *, trajectory_id: int, trial_id: int) -> None:
+    """The same for steps some of which may be there by their index: those take the new values and keep their ids."""
+    quote = connection.ops.quote_name
+    values = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in COLUMNS if name != "index")
+    conflict = f" ON CONFLICT ({quote('trajectory_id')}, {quote('index')}) DO UPDATE SET {values}"
+    _write(rows, conflict, trajectory_id, trial_id)
+
+
+def _write(rows: Iterable[StepRow], conflict: str, trajectory_id: int, trial_id: int) -> None:
     quote = connection.ops.quote_name
     names = ("trajectory_id", "trial_id", *COLUMNS)
     columns = ", ".join(quote(name) for name in names)
     places = ", ".join(["%s"] * len(names))
     # Names come from the model, values are parameters.
-    statement = f"INSERT INTO {quote(Step._meta.db_table)} ({columns}) VALUES ({places})"  # noqa: S608
+    statement = f"INSERT INTO {quote(Step._meta.db_table)} ({columns}) VALUES ({places}){conflict}"  # noqa: S608
     with connection.cursor() as cursor:
         values = _values(rows, trajectory_id, trial_id)
         while batch := list(islice(values, BATCH)):

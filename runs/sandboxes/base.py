@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from runs.agents.install import Install
 from runs.errors import SandboxFailed
 from runs.formats.network import NetworkPolicy
 from runs.sandboxes.egress.listener import Handler
@@ -36,11 +37,16 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Where a sandbox's file system comes from: a ready image, or a Dockerfile in its build context."""
+    """Where a sandbox's file system comes from: a ready image, or a Dockerfile in its build context.
+
+    `dockerfile` is its path in the context; `build_args` are names and values for its ARG instructions.
+    """
 
     reference: str | None = None
     context: Path | None = None
     force_build: bool = False
+    dockerfile: str = "Dockerfile"
+    build_args: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class SandboxSpec:
     """All that is needed to start a sandbox. `name` is unique to one execution of one trial.
 
     `network` is the policy at the start. What an allowlist lets through and refuses is added to `network_log`.
+    `install` is what the agent needs: it is there when `start` has ended, also where the network is closed.
     """
 
     name: str
@@ -84,6 +91,7 @@ class SandboxSpec:
     mounts: tuple[MountSpec, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     network_log: Path | None = None
+    install: Install | None = None
 
 
 @dataclass(frozen=True, slots=True)

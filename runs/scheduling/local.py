@@ -19,6 +19,7 @@ from runs.files import is_disk_full
 from runs.formats.job import JobConfig
 from runs.formats.result import CANCELLED, TrialResult
 from runs.indexing.job import refresh_counters
+from runs.indexing.live import LiveIndex, forget_steps
 from runs.models import Job, Phase
 from runs.owner import this_owner
 from runs.scheduling.expand import expand, refuse_unsupported
@@ -141,6 +142,7 @@ class JobRun:
         checkpoint(Checkpoint.TRIAL_CLAIMED)
         if self._failed.pop(plan.name, None):
             TrialDirectory(plan.directory).put_aside(plan.execution - 1)
+            await sync_to_async(forget_steps)(mine.trial_id)
             checkpoint(Checkpoint.EXECUTION_PUT_ASIDE)
         result = await self._result_of(mine, plan)
         retry = self._config.retry
@@ -158,7 +160,12 @@ class JobRun:
             self._watcher.phase_began(plan, phase, task_step)
             await sync_to_async(set_phase)(mine, phase)
 
-        task = asyncio.create_task(run_trial(plan, self._open_sandbox, on_phase))
+        def open_index(path: str, task_step: str) -> LiveIndex:
+            agent = plan.config.agent
+            label, model = agent.label, agent.model_name or ""
+            return LiveIndex(mine.trial_id, mine.execution, mine.owner, path, task_step, label, model)
+
+        task = asyncio.create_task(run_trial(plan, self._open_sandbox, on_phase, open_index))
         self._running[mine.trial_id] = task
         if self.was_cancelled:
             task.cancel()

@@ -1,38 +1,31 @@
 """The life of one trial, top to bottom: sandbox, agent, artifacts, verifier, result. Here alone is caught broadly."""
 
 import asyncio
-import os
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 
-from runs.agents.base import Agent, AgentRun
+from runs.agents.base import Agent
 from runs.agents.registry import create_agent
 from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import (
-    AgentFailed,
     AgentSetupTimeoutError,
-    AgentTimeoutError,
     EnvironmentStartTimeoutError,
     SandboxFailed,
     VerifierFailed,
 )
 from runs.files import is_disk_full, write_atomically
-from runs.formats.job import DEFAULT_AGENT, ArtifactConfig, TrialConfig, dump_config
-from runs.formats.reading import read_text
+from runs.formats.job import ArtifactConfig, dump_config
 from runs.formats.result import TrialResult, dump_json
-from runs.formats.task import AgentSection
 from runs.formats.task_directory import Task, TaskStep, load_task, verifier_is_separate
-from runs.formats.template import resolve_all
 from runs.models import Phase
-from runs.sandboxes.base import AGENT_LOGS, LOG_FOLDERS, Sandbox
-from runs.sandboxes.extraction import SourceMissing
+from runs.sandboxes.base import LOG_FOLDERS, Sandbox
 from runs.scheduling.locking import write_trial_lock
+from runs.trial.agent import AgentStage, Stage, extra_instructions
 from runs.trial.artifacts import PRE_ARTIFACTS, Collected, collect_artifacts, run_collect_hooks, run_pre_artifacts
-from runs.trial.deadlines import agent_seconds, agent_setup_seconds, deadline, environment_seconds
+from runs.trial.deadlines import agent_setup_seconds, deadline, environment_seconds
 from runs.trial.directory import PATCH, WORKSPACE
 from runs.trial.final_state import StateFiles, capture_final_state
-from runs.trial.limits import VERIFIED_ALL_THE_SAME, agent_limits
+from runs.trial.limits import VERIFIED_ALL_THE_SAME
+from runs.trial.live import OpenIndex
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord
 from runs.trial.result import minimum_reached, trial_result
@@ -49,23 +42,13 @@ from runs.trial.sandbox import (
 )
 from runs.trial.verifier import verify_separate, verify_shared
 
-SAVE_LOGS_SEC = 10.0
-MAX_INSTRUCTION_BYTES = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What the agent is asked in one go: a single-step task, or one TaskStep."""
-
-    step: TaskStep | None
-    instruction: str
-    record: StageRecord
-    is_last: bool
-
-
-async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhase) -> TrialResult:
+async def run_trial(
+    plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhase, open_index: OpenIndex | None = None
+) -> TrialResult:
     """Run a trial to its end and write its directory. Every failure is in the result; nothing but it is raised.
 
+    Steps of a running agent go to the index that `open_index` makes.
     When the surrounding task is cancelled the sandbox goes, the result says CancelledError, and it is returned.
     """
     record = TrialRecord(plan, on_phase)
@@ -74,7 +57,7 @@ async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhas
     write_atomically(record.directory.config, dump_config(plan.config))
     checkpoint(Checkpoint.CONFIG_WRITTEN)
     write_trial_lock(plan)
-    life = TrialLife(plan, open_sandbox, record)
+    life = TrialLife(plan, open_sandbox, record, open_index)
     try:
         await life.run()
     except asyncio.CancelledError as error:
@@ -94,10 +77,13 @@ async def run_trial(plan: TrialPlan, open_sandbox: OpenSandbox, on_phase: OnPhas
 class TrialLife:
     """The steps of `run_trial`, in order."""
 
-    def __init__(self, plan: TrialPlan, open_sandbox: OpenSandbox, record: TrialRecord) -> None:
+    def __init__(
+        self, plan: TrialPlan, open_sandbox: OpenSandbox, record: TrialRecord, open_index: OpenIndex | None
+    ) -> None:
         self.plan = plan
         self.open_sandbox = open_sandbox
         self.record = record
+        self.open_index = open_index
         self.agent: Agent | None = None
         self.extra_instructions: list[str] = []
 
@@ -118,7 +104,7 @@ class TrialLife:
             record.warn(warning)
         self.agent = create_agent(plan.config.agent)
         self.extra_instructions = extra_instructions(plan.config)
-        async with opened(self.open_sandbox(agent_spec(plan, task)), record.log) as sandbox:
+        async with opened(self.open_sandbox(agent_spec(plan, task, self.agent)), record.log) as sandbox:
             await self._set_up(task, sandbox)
             if plan.config.install_only:
                 return
@@ -160,11 +146,13 @@ class TrialLife:
         folders = record.directory.folders(stage.record.task_step)
         folders.make()
         # The step before may have left the verifier's network, and a step may have one of its own.
-        await sandbox.set_network(agent_network(self.plan, task, step))
+        await sandbox.set_network(agent_network(self.plan, task, step, self.agent))
         if step:
             await self._prepare_step(step, sandbox)
         try:
-            await self._run_agent(task, stage, sandbox)
+            assert self.agent is not None  # noqa: S101 - run() made it
+            part = AgentStage(self.plan, record, task, self.agent, stage, sandbox, self.open_index)
+            await part.run(self.extra_instructions)
         except VERIFIED_ALL_THE_SAME as error:
             record.fail(error, stage.record)
         async with record.phase(Phase.ARTIFACTS, stage.record):
@@ -197,53 +185,6 @@ class TrialLife:
         if step.config.healthcheck:
             await wait_until_healthy(sandbox, step.config.healthcheck)
 
-    async def _run_agent(self, task: Task, stage: Stage, sandbox: Sandbox) -> None:
-        """Run the agent under its timeout; then nothing it started lives on, and its logs are here."""
-        plan, record = self.plan, self.record
-        folders = record.directory.folders(stage.record.task_step)
-        section = agent_section(task, stage.step)
-        solution = stage.step.directory / "solution" if stage.step else task.solution_dir
-        if not solution.is_dir():
-            solution = task.solution_dir
-        assert self.agent is not None  # noqa: S101 - run() made it
-        is_oracle = self.agent.name == DEFAULT_AGENT
-        run = AgentRun(
-            instruction="\n\n".join((stage.instruction, *self.extra_instructions)),
-            sandbox=sandbox,
-            logs=folders.agent,
-            env=resolve_all({**(task.config.solution.env if is_oracle else {}), **plan.config.agent.env}, os.environ),
-            user=section.user,
-            solution=solution,
-        )
-        try:
-            async with (
-                record.phase(Phase.AGENT_EXECUTION, stage.record),
-                deadline(agent_seconds(plan, section), AgentTimeoutError, "the agent"),
-                agent_limits(sandbox, record.warn),
-            ):
-                stage.record.agent_result = await self.agent.run(run)
-                checkpoint(Checkpoint.AGENT_ENDED)
-        except asyncio.CancelledError:
-            with suppress(SandboxFailed, TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._fetch_agent_logs(sandbox, stage)), SAVE_LOGS_SEC)
-            raise
-        except (AgentFailed, SandboxFailed):
-            await self._end_agent(task, sandbox, stage)
-            raise
-        await self._end_agent(task, sandbox, stage)
-
-    async def _end_agent(self, task: Task, sandbox: Sandbox, stage: Stage) -> None:
-        if not keeps_processes(task):
-            await sandbox.end_processes()
-        await self._fetch_agent_logs(sandbox, stage)
-
-    async def _fetch_agent_logs(self, sandbox: Sandbox, stage: Stage) -> None:
-        folders = self.record.directory.folders(stage.record.task_step)
-        with suppress(SourceMissing):
-            extraction = await sandbox.download(AGENT_LOGS, folders.agent)
-            for refused in extraction.refused:
-                self.record.log(f"agent log {refused.name!r} refused: {refused.reason}")
-
     async def _verify(self, task: Task, stage: Stage, sandbox: Sandbox, collected: Sequence[Collected]) -> None:
         plan, record, step = self.plan, self.record, stage.step
         folders = record.directory.folders(stage.record.task_step)
@@ -266,29 +207,3 @@ class TrialLife:
             return False
         minimum = stage.step.config.min_reward if stage.step else None
         return self.plan.config.verifier.disable or minimum_reached(stage.record.rewards, minimum)
-
-
-def extra_instructions(config: TrialConfig) -> list[str]:
-    """What the job adds to every instruction: its texts, then its files."""
-    return [
-        *config.extra_instructions,
-        *(read_text(path, MAX_INSTRUCTION_BYTES) for path in config.extra_instruction_paths),
-    ]
-
-
-def agent_section(task: Task, step: TaskStep | None) -> AgentSection:
-    """The task's [agent] with what the step's own says on top."""
-    if step is None:
-        return task.config.agent
-    said = step.config.agent.model_dump(exclude_unset=True)
-    return task.config.agent.model_copy(update=said)
-
-
-def keeps_processes(task: Task) -> bool:
-    """Whether the task says that services which the agent started must live on until they are verified.
-
-    Neither Pier nor Harbor has a key for it, so it stands in the free table both leave alone:
-    `[metadata.pier_site] keep_processes = true`.
-    """
-    own = task.config.metadata.get("pier_site")
-    return isinstance(own, dict) and own.get("keep_processes") is True

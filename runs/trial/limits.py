@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from runs.errors import (
     AgentOutOfMemoryError,
     AgentTimeoutError,
+    GuardReached,
     NonZeroAgentExitCodeError,
+    ProviderFailed,
     SandboxFailed,
     StorageLimitExceededError,
 )
@@ -23,6 +25,8 @@ VERIFIED_ALL_THE_SAME = (
     AgentTimeoutError,
     AgentOutOfMemoryError,
     StorageLimitExceededError,
+    GuardReached,
+    ProviderFailed,
     NonZeroAgentExitCodeError,
 )
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from runs.agents.base import Agent
+from runs.agents.install import Install
 from runs.errors import HealthcheckError, InputInvalid, JobInvalid, SandboxFailed, TaskInvalid
 from runs.formats.job import EnvironmentConfig
 from runs.formats.network import NetworkPolicy, resolve_network
@@ -25,13 +27,17 @@ TRIAL_LABEL = "pier-site.trial"
 JOB_LABEL = "pier-site.job"
 
 
-def agent_spec(plan: TrialPlan, task: Task) -> SandboxSpec:
-    """The sandbox in which the agent works. Raises TaskInvalid for what cannot be honoured: nothing is ignored."""
+def agent_spec(plan: TrialPlan, task: Task, agent: Agent | None = None) -> SandboxSpec:
+    """The sandbox in which the agent works. Raises TaskInvalid for what cannot be honoured: nothing is ignored.
+
+    Without an `agent` it is the task's alone: nothing is installed, and no host is added for one.
+    """
     section = task.config.environment
     refuse_unsupported_task(task, section)
-    return _spec(
-        plan, plan.name, task, section, context=task.environment_dir, phase_step=task.steps[0] if task.steps else None
-    )
+    step = task.steps[0] if task.steps else None
+    network = agent_network(plan, task, step, agent)
+    install = agent.install() if agent else None
+    return _spec(plan, plan.name, section, context=task.environment_dir, network=network, install=install)
 
 
 def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> SandboxSpec:
@@ -45,7 +51,7 @@ def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> Sandbox
     if image is None and context == task.environment_dir:
         image = task.config.environment.docker_image
     section = section.model_copy(update={"docker_image": image})
-    return _spec(plan, name, task, section, context=context, phase_step=step, is_verifier=True)
+    return _spec(plan, name, section, context=context, network=verifier_network(plan, task, step))
 
 
 def verifier_context(task: Task, step: TaskStep | None) -> Path | None:
@@ -57,19 +63,17 @@ def verifier_context(task: Task, step: TaskStep | None) -> Path | None:
 def _spec(
     plan: TrialPlan,
     name: str,
-    task: Task,
     section: EnvironmentSection,
     *,
     context: Path,
-    phase_step: TaskStep | None,
-    is_verifier: bool = False,
+    network: NetworkPolicy,
+    install: Install | None = None,
 ) -> SandboxSpec:
     job = plan.config.environment
-    network = verifier_network if is_verifier else agent_network
     return SandboxSpec(
         name=name,
         image=Image(section.docker_image, context if context.is_dir() else None, job.force_build),
-        network=network(plan, task, phase_step),
+        network=network,
         env=resolve_all({**section.env, **job.env}, os.environ),
         workdir=section.workdir,
         resources=Resources(
@@ -80,17 +84,20 @@ def _spec(
         mounts=tuple(ready_mounts(job.mounts)),
         labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
         network_log=TrialDirectory(plan.directory).network_log,
+        install=install,
     )
 
 
-def agent_network(plan: TrialPlan, task: Task, step: TaskStep | None) -> NetworkPolicy:
-    """What the agent may reach: the task's word, and the hosts that the job adds for it or names as its model's."""
+def agent_network(plan: TrialPlan, task: Task, step: TaskStep | None, agent: Agent | None = None) -> NetworkPolicy:
+    """What the agent may reach: the task's word, hosts that the job adds or names as its model's, and its own."""
     config = plan.config
+    env = resolve_all(config.agent.env, os.environ)
     return resolve_network(task.config, "agent", step.config if step else None).with_hosts(
         [
             *config.environment.extra_allowed_hosts,
             *config.agent.extra_allowed_hosts,
-            *hosts_of_env(resolve_all(config.agent.env, os.environ)),
+            *hosts_of_env(env),
+            *(agent.hosts(env) if agent else ()),
         ]
     )
 
@@ -112,8 +119,6 @@ def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
         wants = f"several containers ({task.compose_file.name})"
     elif section.gpus or section.tpu:
         wants = "GPUs or TPUs"
-    elif section.mcp_servers:
-        wants = "MCP servers"
     if wants:
         raise TaskInvalid(task.path, f"the task asks for {wants}, which this version cannot give")
 

@@ -1,0 +1,94 @@
+"""Steps of a running trial to rows, a few at a time, as its runner learns of them; the final index replaces them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from runs.errors import ExecutionSuperseded
+from runs.formats.trajectory import WRITTEN_VERSION, Step
+from runs.formats.trajectory_reader import read_trajectory
+from runs.indexing.cleaning import clip
+from runs.indexing.step_rows import StepRow, step_row, upsert_steps
+from runs.models import Trajectory, Trial
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadUpdate:
+    """Steps of one thread that are new or have grown; `fragment` is empty for the main one, else its trajectory_id."""
+
+    fragment: str
+    steps: Sequence[Step]
+
+
+@dataclass(slots=True)
+class LiveIndex:
+    """The rows of one running agent. `path` is where its trajectory will be, below the trial's directory."""
+
+    trial_id: int
+    execution: int
+    owner: str
+    path: str
+    task_step: str
+    agent_name: str
+    model_name: str
+    _rows: dict[str, int] = field(default_factory=dict)
+    _n_steps: dict[str, int] = field(default_factory=dict)
+
+    def write(self, updates: Sequence[ThreadUpdate], columns: dict[str, Any]) -> None:
+        """Write the steps and the trial's own `columns` in one transaction. Raises ExecutionSuperseded, with neither."""
+        prepared = [(update.fragment, _rows_of(update.steps)) for update in updates]
+        with transaction.atomic():
+            mine = Trial.objects.filter(pk=self.trial_id, execution=self.execution, owner=self.owner)
+            for fragment, rows in prepared:
+                highest = max((row.index + 1 for row in rows), default=0)
+                self._n_steps[fragment] = max(self._n_steps.get(fragment, 0), highest)
+            if not mine.update(n_steps=sum(self._n_steps.values()), **columns):
+                raise ExecutionSuperseded(f"trial {self.trial_id}: a newer execution has taken it over")
+            for fragment, rows in prepared:
+                trajectory_id = self._row(fragment)
+                upsert_steps(rows, trajectory_id=trajectory_id, trial_id=self.trial_id)
+                Trajectory.objects.filter(pk=trajectory_id).update(n_steps=self._n_steps[fragment])
+
+    def _row(self, fragment: str) -> int:
+        """The trajectory's row, made on first sight after those that the trial has."""
+        if fragment not in self._rows:
+            position = Trajectory.objects.filter(trial=self.trial_id).count()
+            row, _ = Trajectory.objects.get_or_create(
+                trial_id=self.trial_id,
+                path=self.path,
+                fragment=clip(fragment, 240),
+                defaults={
+                    "position": position,
+                    "kind": Trajectory.Kind.SUBAGENT if fragment else Trajectory.Kind.MAIN,
+                    "parent_id": self._row("") if fragment else None,
+                    "task_step": clip(self.task_step, 255),
+                    "trajectory_id": clip(fragment, 255),
+                    "schema_version": WRITTEN_VERSION,
+                    "agent_name": clip(self.agent_name, 255),
+                    "model_name": clip(self.model_name, 255),
+                },
+            )
+            self._rows[fragment] = row.pk
+        return self._rows[fragment]
+
+
+def forget_steps(trial_id: int) -> None:
+    """Remove the steps that an earlier execution of a trial left in the index."""
+    Trajectory.objects.filter(trial=trial_id).delete()
+
+
+def _rows_of(steps: Sequence[Step]) -> list[StepRow]:
+    """The rows of some steps of a thread: each is read as the final index will read it."""
+    rows: list[StepRow] = []
+    for step in steps:
+        document = {
+            "schema_version": WRITTEN_VERSION,
+            "agent": {"name": "live", "version": "live"},
+            "steps": [step.model_dump(mode="json", exclude_none=True)],
+        }
+        read = read_trajectory(document).steps[0]
+        read.index = step.step_id - 1
+        rows.append(step_row(read))
+    return rows
