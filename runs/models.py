@@ -89,6 +89,9 @@ class Job(models.Model):
     n_rewarded = models.PositiveIntegerField(default=0, help_text="Trials that have a headline reward.")
     reward_sum = models.FloatField(default=0.0, help_text="Sum of headline rewards, over n_rewarded trials.")
     cost_usd = models.FloatField(null=True, blank=True, help_text="Sum over trials; null when none has a cost.")
+    repricing = models.JSONField(
+        default=dict, help_text="What the job would have cost at other prices: prices, at, recorded_usd, repriced_usd."
+    )
     agents = models.JSONField(default=list, help_text='Labels such as "claude-code · opus", for lists.')
     problems = models.JSONField(default=list, help_text="What could not be read, each with its path.")
 
@@ -168,6 +171,7 @@ class Trial(models.Model):
     n_cache_tokens = models.BigIntegerField(null=True, blank=True)
     n_output_tokens = models.BigIntegerField(null=True, blank=True)
     cost_usd = models.FloatField(null=True, blank=True)
+    repriced_usd = models.FloatField(null=True, blank=True, help_text="What it would have cost at Job.repricing's.")
     peak_context_tokens = models.BigIntegerField(null=True, blank=True)
     summarization_count = models.PositiveIntegerField(null=True, blank=True)
     n_steps = models.PositiveIntegerField(default=0, help_text="Steps of all its trajectories that are not copies.")

@@ -25,12 +25,20 @@ from runs.agents.watch import Guards, watch_agent
 from runs.errors import AgentFailed
 from runs.formats.reading import read_text
 from runs.formats.result import AgentContext
+from runs.prices.table import PriceTable, list_prices
+from runs.prices.timing import write_call_log
 
 MAX_TEMPLATE_BYTES = 1024 * 1024
 
 COMMON = (
     Argument("version", "text", "The version to install; without it the tested one."),
     Argument("prompt_template_path", "text", "A Jinja2 file that is given `instruction` and makes the prompt of it."),
+    Argument(
+        "pricing",
+        "text",
+        "A price table (LiteLLM's registry format) that goes before the list prices where the agent tells no cost.",
+        variable="LITELLM_MODEL_REGISTRY_PATH",
+    ),
     Argument("max_cost_usd", "number", "Stop the agent once its calls cost more than this.", least=0),
     Argument("max_llm_calls", "integer", "Stop the agent at this many calls of the model.", least=1),
     Argument("max_idle_sec", "number", "Stop the agent when its log has not grown for this long.", least=1),
@@ -82,6 +90,8 @@ class InstalledAgent(Agent):
 
     def __init__(self, *, model_name: str | None, kwargs: Mapping[str, Any]) -> None:
         self.values = read_arguments(self.name, (*COMMON, *self.arguments), kwargs, os.environ)
+        own = self.values["pricing"]
+        self.prices = list_prices().with_table(PriceTable.read(Path(own)) if own else None)
         super().__init__(model_name=model_name, kwargs={})
 
     @property
@@ -113,7 +123,7 @@ class InstalledAgent(Agent):
     def context(self, instruction: str | None = None) -> ConversionContext:
         """What the converter is told beside the logs."""
         effort = self.values.get("reasoning_effort")
-        return ConversionContext(instruction, self.model_name, self.version, effort)
+        return ConversionContext(instruction, self.model_name, self.version, effort, self.prices)
 
     def converter(self, instruction: str | None, images: Path | None = None) -> Converter:
         """A fresh converter of this agent's logs; images go below the folder `images`, or nowhere."""
@@ -145,6 +155,7 @@ class InstalledAgent(Agent):
         trajectory = write_final_trajectory(run.logs, converter)
         if trajectory is None:
             return None
+        write_call_log(run.logs, trajectory)
         if run.live:
             run.live.complete(trajectory)
         return context_of(converter, trajectory)

@@ -72,6 +72,7 @@ NAMES: dict[Cause, tuple[str, ...]] = {
         "ServiceUnavailableError",
     ),
     Cause.INFRASTRUCTURE: (
+        "AgentInstallFailed",
         "BuildError",
         "DockerException",
         "DownloadLogsError",

@@ -16,6 +16,7 @@ from runs.indexing.draft import FRESH_SEC, Draft, DraftTask, one_by_one, trial_n
 from runs.indexing.origin import LOCK, origin_of, zone_of
 from runs.indexing.problems import Problem, as_rows
 from runs.indexing.reader import Reader, is_young
+from runs.indexing.repricing import REPRICING, index_repricing
 from runs.indexing.scan import Kind, kind_of, terminal_bench_refused, trials_in
 from runs.indexing.stamps import CONFIG, RESULT
 from runs.indexing.trial import TrialReading, task_of, write_draft
@@ -48,6 +49,7 @@ class _JobFiles:
     config: Json
     result: Json
     lock: Json
+    repricing: Json
 
     def told_results(self) -> dict[str, Json]:
         """Trial results by name, which Harbor's unfinished jobs of early 2026 kept in the job's file."""
@@ -83,7 +85,7 @@ def index_job(
     if kind_of(directory) is Kind.TERMINAL_BENCH:
         raise terminal_bench_refused(directory)
     reader = Reader(directory, patience_sec)
-    files = _JobFiles(reader.mapping(CONFIG), reader.mapping(RESULT), reader.mapping(LOCK))
+    files = _JobFiles(reader.mapping(CONFIG), reader.mapping(RESULT), reader.mapping(LOCK), reader.mapping(REPRICING))
     job = _job_row(project, directory, files)
     readings = _index_trials(job, directory, files, draft, only=only, patience_sec=patience_sec)
     problems = [*reader.problems, *(problem for reading in readings for problem in reading.problems)]
@@ -201,6 +203,7 @@ def _finish(job: Job, files: _JobFiles, problems: list[Problem], directory: Path
         if started_at is not None:
             columns |= {"started_at": started_at, "sorted_at": started_at}
     _update(job, columns)
+    index_repricing(job, files.repricing)
 
 
 def _status(job: Job, files: _JobFiles) -> Status:

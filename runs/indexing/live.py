@@ -37,7 +37,7 @@ class LiveIndex:
     _n_steps: dict[str, int] = field(default_factory=dict)
 
     def write(self, updates: Sequence[ThreadUpdate], columns: dict[str, Any]) -> None:
-        """Write the steps and the trial's own `columns` in one transaction. Raises ExecutionSuperseded, with neither."""
+        """Write the steps and the trial's own `columns` at once. Raises ExecutionSuperseded, with neither written."""
         prepared = [(update.fragment, _rows_of(update.steps)) for update in updates]
         with transaction.atomic():
             mine = Trial.objects.filter(pk=self.trial_id, execution=self.execution, owner=self.owner)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final
 
@@ -12,6 +12,7 @@ from runs.agents.conversion.images import ImageStore
 from runs.agents.conversion.lines import LineCutter, Record, record_of
 from runs.agents.conversion.usage import Totals, Usage
 from runs.formats.trajectory import Agent, FinalMetrics, Step, Trajectory
+from runs.prices.table import PriceTable
 
 MAIN: Final = "main"
 MAX_WARNINGS: Final = 50
@@ -50,6 +51,8 @@ class ConversionContext:
     model_name: str | None = None
     agent_version: str | None = None
     reasoning_effort: str | None = None
+    prices: PriceTable | None = None
+    """What calls cost whose cost the logs don't tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +158,10 @@ class Converter(ABC):
         """The CLI's own identity of the session."""
         return None
 
+    def logged_version(self) -> str | None:
+        """The CLI's version as its log has it, which then counts."""
+        return None
+
     def tool_definitions(self) -> list[dict[str, Any]] | None:
         """The tools as the log lists them."""
         return None
@@ -175,11 +182,31 @@ class Converter(ABC):
 
     def updates(self) -> list[StepUpdate]:
         """Steps that are new or grew since this was last asked, in order."""
-        return [
-            StepUpdate(thread.key, thread.steps[position].step(position + 1))
-            for thread in self.threads()
-            for position in thread.changed()
-        ]
+        cost_is_told = self._cost_is_told()
+        found: list[StepUpdate] = []
+        for thread in self.threads():
+            for position in thread.changed():
+                draft = thread.steps[position]
+                self._price(draft, cost_is_told=cost_is_told)
+                found.append(StepUpdate(thread.key, draft.step(position + 1)))
+        return found
+
+    def _cost_is_told(self) -> bool:
+        """Whether the logs give the cost of the whole run: then no call gets one from a table."""
+        rest = self.summary_usage()
+        return rest is not None and rest.cost_usd is not None
+
+    def _price(self, draft: StepDraft, *, cost_is_told: bool) -> None:
+        prices, usage = self.context.prices, draft.usage
+        if prices is None or usage is None or draft.source != "agent":
+            return
+        source = f"prices of {prices.name}"
+        if cost_is_told and usage.cost_source == source:
+            draft.usage = replace(usage, cost_usd=None, cost_source=None)
+        elif not cost_is_told and usage.cost_usd is None:
+            cost = prices.cost_usd(draft.model_name or self.context.model_name, usage)
+            if cost is not None:
+                draft.usage = replace(usage, cost_usd=cost, cost_source=source)
 
     def totals(self) -> Totals:
         """What all threads used, with what the logs only sum: the figures for guards, results and lists."""
@@ -194,6 +221,7 @@ class Converter(ABC):
         threads = self.threads()
         if not threads or not threads[0].steps:
             return None
+        self._sum(threads)
         main, *others = threads
         subagents = [self._document(thread, [thread]) for thread in others if thread.steps]
         document = self._document(main, threads)
@@ -209,7 +237,7 @@ class Converter(ABC):
             trajectory_id=thread.key,
             agent=Agent(
                 name=self.agent_name,
-                version=self.context.agent_version or "unknown",
+                version=self.logged_version() or self.context.agent_version or "unknown",
                 model_name=self.context.model_name,
                 tool_definitions=self.tool_definitions() if thread.key == MAIN else None,
                 extra=(self.agent_extra() or None) if thread.key == MAIN else None,
@@ -220,8 +248,10 @@ class Converter(ABC):
 
     def _sum(self, threads: Iterable[Thread]) -> Totals:
         totals = Totals()
+        cost_is_told = self._cost_is_told()
         for thread in threads:
             for draft in thread.steps:
+                self._price(draft, cost_is_told=cost_is_told)
                 if draft.source == "agent" and not draft.is_copied_context and draft.llm_call_count != 0:
                     totals.add(draft.usage)
         rest = self.summary_usage()
@@ -244,6 +274,7 @@ class Converter(ABC):
             "total_cache_creation_tokens": own.cache_write_tokens,
             "total_reasoning_tokens": own.reasoning_tokens,
             "unlogged_usage": _usage_json(rest) if rest else None,
+            "cost_source": rest.cost_source if rest else None,
             "with_subagents": _totals_json(whole) if is_main else None,
         }
         return FinalMetrics(

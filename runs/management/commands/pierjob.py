@@ -22,7 +22,7 @@ Run = Callable[..., int]
 
 
 class Command(PierCommand):
-    help = "List, show, compare and cancel jobs; index job directories; clean up after runs that were killed."
+    help = "List, show, compare, reprice and cancel jobs; index job directories; clean up after runs that were killed."
 
     def add_arguments(self, parser: CommandParser) -> None:
         subcommands = parser.add_subparsers(
@@ -45,7 +45,7 @@ class Command(PierCommand):
         reap.set_defaults(run=self.reap)
         prune = subcommands.add_parser(
             "prune",
-            help="remove images that were built here and workspaces of finished trials, above an age",
+            help="remove images and agents that were made here, workspaces and recordings of finished trials, above an age",
             description="Never images of others, nor those that a container uses. Patches, logs and results stay.",
         )
         prune.add_argument("--older-than", required=True, metavar="AGE", help="a number and m, h, d or w: 12h, 7d")
@@ -83,6 +83,21 @@ class Command(PierCommand):
         diff.add_argument("new", metavar="B", help="the job that wants some")
         diff.add_argument("--json", action="store_true", help="print JSON")
         diff.set_defaults(run=self.diff)
+        reprice = subcommands.add_parser(
+            "reprice",
+            help="compute what a job would have cost at other prices, beside what was recorded",
+            description="Recorded tokens are multiplied; nothing is run again, and nothing recorded is changed.",
+        )
+        reprice.add_argument("job", metavar="JOB", help="a job's name or directory")
+        reprice.add_argument(
+            "--pricing",
+            required=True,
+            type=Path,
+            metavar="FILE",
+            help="prices by model, as LiteLLM's registry has them",
+        )
+        reprice.add_argument("--json", action="store_true", help="print JSON")
+        reprice.set_defaults(run=self.reprice)
 
     def run(self, **options: Any) -> int:
         run: Run = options["run"]
@@ -163,16 +178,29 @@ class Command(PierCommand):
                 self.stdout.write(printable(line))
         return 0
 
+    def reprice(self, *, job: str, pricing: Path, json: bool, **_options: Any) -> int:
+        """The totals and one line a trial, or a JSON object."""
+        from runs.jobs.repricing import lines_of, reprice
+        from runs.progress import printable
+
+        repricing = reprice(job, pricing)
+        if json:
+            self._write_json(asdict(repricing))
+        else:
+            for line in lines_of(repricing):
+                self.stdout.write(printable(line))
+        return 0
+
     def _write_json(self, value: Any) -> None:
         self.stdout.write(dumps(value, cls=DjangoJSONEncoder, indent=2))
 
     def prune(self, *, older_than: str, jobs_dir: Path, dry_run: bool, **_options: Any) -> int:
         """One line for each thing that was removed, or that could not be."""
         from runs.sandboxes.engine import Engine, EngineUnavailable
-        from runs.scheduling.prune import age_sec, prune_images, prune_workspaces
+        from runs.scheduling.prune import age_sec, prune_files, prune_images, prune_installs
 
         age = age_sec(older_than)
-        for line in prune_workspaces(jobs_dir, age, dry_run=dry_run):
+        for line in (*prune_files(jobs_dir, age, dry_run=dry_run), *prune_installs(age, dry_run=dry_run)):
             self.stdout.write(line)
         try:
             engine = Engine.connect()

@@ -1,7 +1,7 @@
 """`manage.py piertask`: what can be done with task directories; a subcommand parses its options and makes one call."""
 
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,37 +95,44 @@ class Command(PierCommand):
         return 0
 
     def prebuild(
-        self, *, dataset: Path, n_concurrent: int, logs: Path, force_build: bool, lenient_names: bool, **_options: Any
+        self,
+        *,
+        dataset: "Path | None",
+        config: Sequence[Path],
+        agent: Sequence[str],
+        agent_version: str | None,
+        n_concurrent: int,
+        logs: Path,
+        force_build: bool,
+        lenient_names: bool,
+        **_options: Any,
     ) -> int:
         """0 if the images of all tasks are ready, 1 otherwise."""
         import asyncio
 
-        from runs.formats.job import DatasetConfig
-        from runs.formats.task_directory import is_task_directory
-        from runs.scheduling.expand import select_tasks
-        from runs.tasks.prebuild import Prebuilt, prebuild
+        from runs.tasks.prebuild import Prebuilt, prebuild, wanted
         from runs.tasks.report import printable
 
-        is_one = is_task_directory(dataset)
-        paths = [dataset] if is_one else [source.path for source in select_tasks(DatasetConfig(path=dataset))]
+        todo = wanted(dataset, config, agent, version=agent_version, lenient_names=lenient_names)
 
         def say(done: Prebuilt) -> None:
             tone: Tone = "error" if done.failure else "good"
             self.stdout.write(f"{self.paint(tone, 'failed' if done.failure else 'ready')} {printable(done.task.name)}")
 
         build = prebuild(
-            paths,
+            todo.tasks,
             logs,
+            installs=todo.installs,
             n_concurrent=n_concurrent,
             force_build=force_build,
-            lenient_names=lenient_names,
+            lenient_names=todo.lenient_names,
             on_done=say,
         )
         failed = [done for done in asyncio.run(build) if done.failure]
         for done in failed:
             reason = (done.failure or "").splitlines()[0]
             self.stdout.write(f"{printable(done.task.name)}: {printable(reason)} (see {done.log})")
-        self.stdout.write(f"{len(paths)} tasks, {len(failed)} failed; logs in {logs}")
+        self.stdout.write(f"{len(todo.tasks)} tasks, {len(failed)} failed; logs in {logs}")
         return int(bool(failed))
 
     def shell(self, *, path: Path, lenient_names: bool, **_options: Any) -> int:
@@ -188,8 +195,17 @@ def add_list(add_parser: AddParser, run: Run) -> None:
 
 def add_prebuild(add_parser: AddParser, run: Run) -> None:
     """`piertask prebuild`."""
-    parser = add_parser("prebuild", help="pull or build the images of tasks in Docker before a job needs them")
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="a folder of tasks, or a task")
+    parser = add_parser(
+        "prebuild", help="pull or build the images of tasks in Docker, and install agents on them, before a job does"
+    )
+    parser.add_argument("dataset", type=Path, nargs="?", metavar="DATASET", help="a folder of tasks, or a task")
+    parser.add_argument(
+        "-c", "--config", type=Path, action="append", default=[], metavar="FILE", help="tasks and agents of a job file"
+    )
+    parser.add_argument(
+        "-a", "--agent", action="append", default=[], metavar="NAME", help="install this agent; may be repeated"
+    )
+    parser.add_argument("--agent-version", metavar="VERSION", help="of the one agent; default: its tested version")
     parser.add_argument("-n", "--n-concurrent", type=positive, default=2, metavar="N", help="at once (default 2)")
     parser.add_argument("--logs", type=Path, default=Path("prebuild-logs"), metavar="DIR", help="a log for each task")
     parser.add_argument("--force-build", action="store_true", help="build anew, also where there is a ready image")
