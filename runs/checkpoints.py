@@ -13,7 +13,7 @@ _passes: Counter[str] = Counter()
 
 
 class Checkpoint(StrEnum):
-    """In the order in which a trial passes them; those of files and commands are passed often."""
+    """In the order in which a trial passes them; those of files, commands and containers are passed often."""
 
     JOB_DIRECTORY_CLAIMED = "job-directory-claimed"
     ROWS_WRITTEN = "rows-written"
@@ -21,7 +21,9 @@ class Checkpoint(StrEnum):
     TRIAL_DIRECTORY_MADE = "trial-directory-made"
     FILE_HALF_WRITTEN = "file-half-written"
     CONFIG_WRITTEN = "config-written"
+    NETWORKS_CREATED = "networks-created"
     SANDBOX_CREATED = "sandbox-created"
+    SERVICES_STARTED = "services-started"
     SANDBOX_STARTED = "sandbox-started"
     COMMAND_RUNNING = "command-running"
     AGENT_ENDED = "agent-ended"

@@ -41,6 +41,8 @@ class AgentRun:
     env: Mapping[str, str]
     user: str | int | None
     solution: Path
+    task_name: str = ""
+    task_config: Path | None = None
     mcp_servers: tuple[McpServer, ...] = ()
     skills: tuple[Path, ...] = ()
     is_closed: bool = False

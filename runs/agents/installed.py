@@ -66,12 +66,18 @@ class ConfigFile:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One start of the CLI: its argv, what is added to its environment, its files, and what is run in sh before it."""
+    """One start of the CLI: its argv, what is added to its environment, its files, and what is run in sh before it.
+
+    `uploads` are folders of this machine and the absolute paths where their contents go, after `prepare` ran.
+    `stdin` is what it reads: for CLIs that take the prompt there, so that it is exact and of any length.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     files: tuple[ConfigFile, ...] = ()
     prepare: str = ""
+    uploads: tuple[tuple[Path, str], ...] = ()
+    stdin: bytes = b""
 
 
 class InstalledAgent(Agent):
@@ -100,7 +106,7 @@ class InstalledAgent(Agent):
         return self.values["version"] or self.tested_version
 
     @abstractmethod
-    def install(self) -> Install:
+    def install(self) -> Install | None:
         """What the sandbox has once it is started."""
 
     @abstractmethod
@@ -140,6 +146,7 @@ class InstalledAgent(Agent):
                 run,
                 command=shlex.join(launch.argv),
                 env={**env, **launch.env},
+                stdin=launch.stdin,
                 log_name=self.stdout_log,
                 converter=self.converter(run.instruction),
                 guards=Guards.of(self.values),
@@ -188,6 +195,8 @@ class InstalledAgent(Agent):
                 raise AgentFailed(f"{file.path}, which {self.name} reads, could not be written in the sandbox")
         if launch.prepare and (await run.sandbox.exec(launch.prepare, user=run.user)).exit_code:
             raise AgentFailed(f"{self.name} could not be prepared in the sandbox")
+        for source, target in launch.uploads:
+            await run.sandbox.upload(source, target)
 
     async def _clear(self, run: AgentRun, launch: Launch) -> None:
         secrets = " ".join(in_shell(file.path) for file in launch.files if file.is_secret)

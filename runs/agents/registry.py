@@ -1,39 +1,38 @@
 """The agents that a job can name, or bring along as a class of its own."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, Final
 
 from runs.agents.base import Agent
-from runs.agents.nop import Nop
-from runs.agents.oracle import Oracle
+from runs.agents.conversion.base import Converter
+from runs.agents.installed import InstalledAgent
 from runs.errors import InputInvalid
 from runs.formats.job import DEFAULT_AGENT, AgentConfig
 from runs.imports import import_class
 
-AGENTS: dict[str, type[Agent]] = {agent.name: agent for agent in (Nop, Oracle)}
-
-# Agents of the field that job files name; a plan can be made with them, a run cannot.
-NOT_RUNNABLE = frozenset(
-    {
-        "antigravity-sdk",
-        "claude-code",
-        "codex",
-        "copilot-cli",
-        "cursor-cli",
-        "gemini-cli",
-        "mini-swe-agent",
-        "opencode",
-    }
-)
+# Where each agent is: a module is only imported when its agent is asked for.
+AGENTS: Final[Mapping[str, str]] = {
+    "nop": "runs.agents.nop:Nop",
+    "oracle": "runs.agents.oracle:Oracle",
+    "antigravity-sdk": "runs.agents.antigravity_sdk.agent:AntigravitySdk",
+    "claude-code": "runs.agents.claude_code.agent:ClaudeCode",
+    "codex": "runs.agents.codex.agent:Codex",
+    "command": "runs.agents.command:Command",
+    "copilot-cli": "runs.agents.copilot_cli.agent:CopilotCli",
+    "cursor-cli": "runs.agents.cursor_cli.agent:CursorCli",
+    "gemini-cli": "runs.agents.gemini_cli.agent:GeminiCli",
+    "mini-swe-agent": "runs.agents.mini_swe_agent.agent:MiniSweAgent",
+    "opencode": "runs.agents.opencode.agent:OpenCode",
+}
 
 
 class UnknownAgent(InputInvalid):
-    """A job names an agent that does not exist, or that this version cannot run."""
+    """A job names an agent that does not exist."""
 
     def __init__(self, name: str) -> None:
-        if name in NOT_RUNNABLE:
-            super().__init__(f"the agent {name!r} is known, but this version cannot run it")
-            return
-        near = get_close_matches(name, [*AGENTS, *NOT_RUNNABLE], n=1)
+        near = get_close_matches(name, AGENTS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known agents: {', '.join(sorted(AGENTS))}"
         super().__init__(f"there is no agent {name!r}: {hint}")
 
@@ -43,10 +42,25 @@ def agent_name(config: AgentConfig) -> str:
     return config.name or (config.import_path or DEFAULT_AGENT).rpartition(":")[2]
 
 
-def create_agent(config: AgentConfig) -> Agent:
-    """The agent that a job's entry means. Raises UnknownAgent, UnknownAgentArgument, JobInvalid."""
-    name = config.name or DEFAULT_AGENT
-    if not config.import_path and name not in AGENTS:
+def agent_class(name: str) -> type[Agent]:
+    """The agent of a name. Raises UnknownAgent."""
+    if name not in AGENTS:
         raise UnknownAgent(name)
-    kind = import_class(config.import_path, Agent) if config.import_path else AGENTS[name]
-    return kind(model_name=config.model_name, kwargs=config.kwargs)
+    module, _, attribute = AGENTS[name].partition(":")
+    found: type[Agent] = getattr(import_module(module), attribute)
+    return found
+
+
+def create_agent(config: AgentConfig) -> Agent:
+    """The agent that a job's entry means. Raises UnknownAgent, AgentArgumentInvalid, JobInvalid."""
+    kind = import_class(config.import_path, Agent) if config.import_path else agent_class(config.name or DEFAULT_AGENT)
+    kwargs: Mapping[str, Any] = config.kwargs
+    return kind(model_name=config.model_name, kwargs=kwargs)
+
+
+def converter_of(name: str) -> type[Converter]:
+    """What reads the logs of an agent. Raises UnknownAgent, and InputInvalid for an agent that leaves none."""
+    kind = agent_class(name)
+    if not issubclass(kind, InstalledAgent):
+        raise InputInvalid(f"the agent {name!r} leaves no logs that could be converted")
+    return kind.converter_type

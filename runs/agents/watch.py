@@ -52,7 +52,14 @@ class Guards:
 
 
 async def watch_agent(
-    run: AgentRun, *, command: str, env: Mapping[str, str], log_name: str, converter: Converter, guards: Guards
+    run: AgentRun,
+    *,
+    command: str,
+    env: Mapping[str, str],
+    log_name: str,
+    converter: Converter,
+    guards: Guards,
+    stdin: bytes = b"",
 ) -> None:
     """Run the CLI to its end.
 
@@ -61,7 +68,7 @@ async def watch_agent(
     """
     with (run.logs / log_name).open("wb") as log:
         watch = _Watch(run, converter, guards, log, log_name)
-        tasks = [asyncio.create_task(watch.run_command(command, env)), asyncio.create_task(watch.look())]
+        tasks = [asyncio.create_task(watch.run_command(command, env, stdin)), asyncio.create_task(watch.look())]
         follower = asyncio.create_task(watch.follow_logs())
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -93,11 +100,13 @@ class _Watch:
         self._grew_at = asyncio.get_running_loop().time()
         self._done_at: float | None = None
 
-    async def run_command(self, command: str, env: Mapping[str, str]) -> int:
+    async def run_command(self, command: str, env: Mapping[str, str], stdin: bytes) -> int:
         """Run the CLI and answer its exit code."""
         run = self._run
         # One pipe for both, so that a line of one is never cut by one of the other.
-        result = await run.sandbox.exec(f"exec 2>&1; {command}", env=env, user=run.user, on_output=self._printed)
+        result = await run.sandbox.exec(
+            f"exec 2>&1; {command}", env=env, user=run.user, stdin=stdin, on_output=self._printed
+        )
         return result.exit_code
 
     def _printed(self, _: Stream, data: bytes) -> None:

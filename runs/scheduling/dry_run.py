@@ -60,11 +60,18 @@ def _loaded(plan: TrialPlan, problems: dict[str, None]) -> Task | None:
             verification=not plan.config.verifier.disable,
             lenient_names=plan.config.lenient_names,
         )
-        refuse_unsupported_task(task, task.config.environment)
+        _refuse(plan, task)
     except TaskInvalid as error:
         problems[str(error)] = None
         return None
     return task
+
+
+def _refuse(plan: TrialPlan, task: Task) -> None:
+    """Raise TaskInvalid for what would end each trial of the task before it starts."""
+    refuse_unsupported_task(task, task.config.environment)
+    if task.compose_file and plan.config.environment.type == "host":
+        raise TaskInvalid(task.compose_file, "the task has several containers, and the host sandbox has none")
 
 
 def _row(plan: TrialPlan, task: Task | None, image: str) -> tuple[str, ...]:
@@ -106,6 +113,11 @@ def _image(task: Task | None, environment: EnvironmentConfig, engine: "Engine | 
         return "–"
     if environment.type == "host":
         return "none: no isolation"
+    services = f", and the services of {task.compose_file.name}" if task.compose_file else ""
+    return f"{_main_image(task, environment, engine)}{services}"
+
+
+def _main_image(task: Task, environment: EnvironmentConfig, engine: "Engine | None") -> str:
     ready = task.config.environment.docker_image
     if (task.environment_dir / "Dockerfile").is_file() and (environment.force_build or not ready):
         return "built from environment/Dockerfile"

@@ -8,6 +8,7 @@ from runs.errors import InputInvalid, JobInvalid, TaskInvalid
 from runs.formats.job import DEFAULT_AGENT, JobConfig
 from runs.formats.task_directory import load_task
 from runs.formats.template import missing_variables, references
+from runs.sandboxes.compose.reader import host_variables as compose_variables
 from runs.scheduling.expand import select_tasks
 
 
@@ -52,3 +53,5 @@ def _task_values(config: JobConfig) -> Iterator[str]:
             tables.append((task.config.solution.env, {}))
         for table, given in tables:
             yield from (value for name, value in table.items() if name not in given)
+        # In a compose file a variable that is not set is empty.
+        yield from (f"${{{name}:-}}" for name in compose_variables(task))

@@ -22,6 +22,7 @@ from runs.formats.reading import JsonInvalid, parse_json, read_text
 from runs.formats.result import TrialResult
 from runs.formats.task_directory import is_task_directory, load_task
 from runs.sandboxes.base import Image, SandboxSpec
+from runs.sandboxes.compose.group import docker_sandbox
 from runs.sandboxes.docker import DockerSandbox
 from runs.sandboxes.engine import Engine
 from runs.trial.directory import WORKSPACE
@@ -47,7 +48,7 @@ def open_shell(path: Path, say: Callable[[str], None], *, lenient_names: bool = 
         engine = Engine.connect()
         try:
             workspace = path / WORKSPACE if trial else None
-            return asyncio.run(_shell_in(DockerSandbox(spec, engine), laid, workspace, say))
+            return asyncio.run(_shell_in(docker_sandbox(spec, engine), laid, workspace, say))
         finally:
             engine.close()
 

@@ -19,7 +19,7 @@ from runs.formats.template import resolve_all
 from runs.indexing.live import LiveIndex
 from runs.models import Phase
 from runs.sandboxes.base import AGENT_LOGS, Sandbox
-from runs.sandboxes.extraction import SourceMissing
+from runs.sandboxes.extraction import ExtractionLimitReached, SourceMissing
 from runs.trial.deadlines import agent_seconds, deadline
 from runs.trial.limits import agent_limits
 from runs.trial.live import LIVE_FILE, LiveTrajectory, OpenIndex
@@ -92,6 +92,8 @@ class AgentStage:
             env=resolve_all({**(task.config.solution.env if is_oracle else {}), **config.env}, os.environ),
             user=self._section.user,
             solution=solution if solution.is_dir() else task.solution_dir,
+            task_name=task.name,
+            task_config=task.path / "task.toml",
             mcp_servers=(*task.config.environment.mcp_servers, *config.mcp_servers),
             skills=tuple(config.skills),
             is_closed=agent_network(plan, task, step, self.agent).mode is not NetworkMode.OPEN,
@@ -110,11 +112,16 @@ class AgentStage:
 
     async def _bring_home(self, run: AgentRun) -> None:
         """Copy the agent's logs out of the sandbox and make its trajectory of them."""
-        with suppress(SourceMissing):
+        try:
             own = (*self.agent.own_logs(), LIVE_FILE)
             extraction = await self.sandbox.download(AGENT_LOGS, run.logs, exclude=own)
             for refused in extraction.refused:
                 self.record.log(f"agent log {refused.name!r} refused: {refused.reason}")
+        except SourceMissing as missing:
+            self.record.log(str(missing))
+        except ExtractionLimitReached as error:
+            # The agent's own doing, and no way out of being judged.
+            self.record.warn(f"the agent's logs are not complete: {error}")
         used = await sync_to_async(self.agent.finish, thread_sensitive=False)(run)
         if used:
             self.stage.record.agent_result = used

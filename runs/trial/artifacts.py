@@ -10,6 +10,7 @@ from runs.errors import SandboxFailed
 from runs.files import write_atomically
 from runs.formats.task import ArtifactConfig, CollectHook
 from runs.sandboxes.base import ARTIFACTS, TESTS, Sandbox, first_bytes
+from runs.sandboxes.compose.model import MAIN
 from runs.trial.record import TrialRecord
 
 MANIFEST = "manifest.json"
@@ -39,16 +40,21 @@ async def run_pre_artifacts(sandbox: Sandbox, script: Path, record: TrialRecord)
 
 async def run_collect_hooks(sandbox: Sandbox, hooks: Iterable[CollectHook], record: TrialRecord) -> None:
     """Run the task's hooks in order. A hook that fails is logged: what it should have collected will be missing."""
-    for hook in hooks:
-        if hook.service != "main":
-            record.log(f"collect hook of service {hook.service!r} skipped: there is only one container")
-            continue
+    # Those of main come first, as in Harbor; they may ask the services for something.
+    for hook in sorted(hooks, key=lambda hook: hook.service != MAIN):
         output = bytearray()
         try:
             async with asyncio.timeout(hook.timeout_sec):
-                result = await sandbox.exec(hook.command, user=hook.user, on_output=first_bytes(output))
+                part = sandbox.part(hook.service)
+                result = await part.exec(hook.command, user=hook.user, on_output=first_bytes(output))
         except TimeoutError:
             record.log(f"collect hook stopped after {hook.timeout_sec:g} s: {hook.command}")
+            continue
+        except SandboxFailed as error:
+            # A service may have no shell, or may have ended; without main there is nothing left to judge.
+            if hook.service == MAIN:
+                raise
+            record.log(f"collect hook of service {hook.service!r} not run: {error}")
             continue
         if result.exit_code:
             words = bytes(output[-1000:]).decode(errors="replace").strip()
@@ -91,11 +97,9 @@ async def _collect(
 ) -> Collected:
     destination = target / place if place else target
     shown = f"artifacts/{place}".rstrip("/")
-    if artifact.service != "main":
-        record.log(f"artifact {artifact.source} of service {artifact.service!r} not collected: there is one container")
-        return Collected(artifact.source, shown, "file", "failed", artifact.service)
     try:
-        extraction = await sandbox.download(artifact.source, destination, exclude=artifact.exclude)
+        part = sandbox.part(artifact.service)
+        extraction = await part.download(artifact.source, destination, exclude=artifact.exclude)
     except SandboxFailed as error:
         record.log(f"artifact {artifact.source} not collected: {error}")
         return Collected(artifact.source, shown, "file", "failed", artifact.service)

@@ -61,6 +61,11 @@ class TrialDirectory:
         return self.root / "network.jsonl"
 
     @property
+    def service_logs(self) -> Path:
+        """What the containers beside the agent's wrote."""
+        return self.root / "services"
+
+    @property
     def exception(self) -> Path:
         return self.root / "exception.txt"
 

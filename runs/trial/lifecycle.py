@@ -38,6 +38,7 @@ from runs.trial.sandbox import (
     not_enforced,
     opened,
     wait_until_healthy,
+    waiting_told,
     without_effect,
 )
 from runs.trial.verifier import verify_separate, verify_shared
@@ -118,8 +119,11 @@ class TrialLife:
         plan, record = self.plan, self.record
         section = task.config.environment
         seconds = environment_seconds(plan, section.build_timeout_sec)
+        if sandbox.spec.install:
+            # The agent's programs are installed as the sandbox starts; the task's limit is for the task's own image.
+            seconds += agent_setup_seconds(plan)
         async with record.phase(Phase.ENVIRONMENT_SETUP):
-            async with deadline(seconds, EnvironmentStartTimeoutError, "starting the sandbox"):
+            async with waiting_told(sandbox), deadline(seconds, EnvironmentStartTimeoutError, "starting the sandbox"):
                 await sandbox.start(log=build_log_writer(record.directory.build_log))
                 record.image = sandbox.image
                 checkpoint(Checkpoint.SANDBOX_STARTED)
@@ -156,6 +160,8 @@ class TrialLife:
         except VERIFIED_ALL_THE_SAME as error:
             record.fail(error, stage.record)
         async with record.phase(Phase.ARTIFACTS, stage.record):
+            for trouble in await sandbox.troubles():
+                record.warn(trouble)
             if self.plan.config.final_state:
                 files = StateFiles(folders.root / PATCH, record.directory.root / WORKSPACE)
                 stage.record.final_state = await capture_final_state(

@@ -4,11 +4,19 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from runs.agents.base import Agent
 from runs.agents.install import Install
-from runs.errors import HealthcheckError, InputInvalid, JobInvalid, SandboxFailed, TaskInvalid
+from runs.errors import (
+    EnvironmentStartTimeoutError,
+    HealthcheckError,
+    InputInvalid,
+    JobInvalid,
+    SandboxFailed,
+    TaskInvalid,
+)
 from runs.formats.job import EnvironmentConfig
 from runs.formats.network import NetworkPolicy, resolve_network
 from runs.formats.task import EnvironmentSection, HealthcheckConfig
@@ -16,6 +24,8 @@ from runs.formats.task_directory import Task, TaskStep, verifier_environment
 from runs.formats.template import resolve_all
 from runs.imports import import_class
 from runs.sandboxes.base import Image, OnOutput, Resources, Sandbox, SandboxSpec, first_bytes
+from runs.sandboxes.compose.images import image_of
+from runs.sandboxes.compose.reader import read_compose
 from runs.sandboxes.egress.variables import hosts_of_env
 from runs.trial.directory import TrialDirectory
 from runs.trial.limits import CHECK_SEC
@@ -37,7 +47,8 @@ def agent_spec(plan: TrialPlan, task: Task, agent: Agent | None = None) -> Sandb
     step = task.steps[0] if task.steps else None
     network = agent_network(plan, task, step, agent)
     install = agent.install() if agent else None
-    return _spec(plan, plan.name, section, context=task.environment_dir, network=network, install=install)
+    spec = _spec(plan, plan.name, section, context=task.environment_dir, network=network, install=install)
+    return with_services(spec, plan, task)
 
 
 def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> SandboxSpec:
@@ -48,10 +59,12 @@ def verifier_spec(plan: TrialPlan, task: Task, step: TaskStep | None) -> Sandbox
     image = next((part.docker_image for part in (*own, task.config.verifier.environment) if part), None)
     context = verifier_context(task, step) or task.environment_dir
     name = f"{plan.name}__verifier__{step.name if step else 'trial'}"
-    if image is None and context == task.environment_dir:
+    is_as_agents = image is None and context == task.environment_dir
+    if is_as_agents:
         image = task.config.environment.docker_image
     section = section.model_copy(update={"docker_image": image})
-    return _spec(plan, name, section, context=context, network=verifier_network(plan, task, step))
+    spec = _spec(plan, name, section, context=context, network=verifier_network(plan, task, step))
+    return with_services(spec, plan, task) if is_as_agents else spec
 
 
 def verifier_context(task: Task, step: TaskStep | None) -> Path | None:
@@ -88,6 +101,22 @@ def _spec(
     )
 
 
+def with_services(spec: SandboxSpec, plan: TrialPlan, task: Task) -> SandboxSpec:
+    """The spec with what the task's compose file says of `main` and beside it. Raises TaskInvalid."""
+    compose = read_compose(task)
+    if compose is None:
+        return spec
+    main, job = compose.main, plan.config.environment
+    return replace(
+        spec,
+        image=image_of(main, spec.image),
+        env={**spec.env, **{name: value for name, value in main.env.items() if name not in job.env}},
+        workdir=spec.workdir or main.workdir,
+        compose=compose,
+        service_logs=TrialDirectory(plan.directory).service_logs / spec.name.removeprefix(plan.name).lstrip("_"),
+    )
+
+
 def agent_network(plan: TrialPlan, task: Task, step: TaskStep | None, agent: Agent | None = None) -> NetworkPolicy:
     """What the agent may reach: the task's word, hosts that the job adds or names as its model's, and its own."""
     config = plan.config
@@ -112,11 +141,10 @@ def verifier_network(plan: TrialPlan, task: Task, step: TaskStep | None) -> Netw
 
 def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
     """Raise TaskInvalid for what a task needs and no sandbox here has."""
+    read_compose(task)
     wants = None
     if section.os != "linux":
         wants = f"the operating system {section.os}"
-    elif task.compose_file:
-        wants = f"several containers ({task.compose_file.name})"
     elif section.gpus or section.tpu:
         wants = "GPUs or TPUs"
     if wants:
@@ -135,7 +163,8 @@ def not_enforced(task: Task, kind: str) -> list[str]:
 
 def without_effect(task: Task) -> list[str]:
     """What a task brings along that no agent of this version takes."""
-    notes = []
+    compose = read_compose(task)
+    notes = [*compose.warnings] if compose else []
     if task.config.environment.skills_dir:
         notes.append("skills_dir has no effect: no agent here takes skills from the task")
     folders = (task.path, *(step.directory for step in task.steps))
@@ -169,11 +198,11 @@ def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callabl
         check_host_support()
         return HostSandbox, lambda: None
     if environment.type == "docker":
-        from runs.sandboxes.docker import DockerSandbox
+        from runs.sandboxes.compose.group import docker_sandbox
         from runs.sandboxes.engine import Engine
 
         engine = Engine.connect()
-        return (lambda spec: DockerSandbox(spec, engine)), engine.close
+        return (lambda spec: docker_sandbox(spec, engine)), engine.close
     raise InputInvalid(f"the environment {environment.type!r} cannot be used: this version has docker and host")
 
 
@@ -187,6 +216,17 @@ async def opened(sandbox: Sandbox, on_stop_failure: Callable[[str], None]) -> As
             await asyncio.shield(sandbox.stop())
         except SandboxFailed as error:
             on_stop_failure(f"the sandbox could not be removed: {error}")
+
+
+@asynccontextmanager
+async def waiting_told(sandbox: Sandbox) -> AsyncIterator[None]:
+    """Add to EnvironmentStartTimeoutError what a sandbox of several containers still waited for."""
+    try:
+        yield
+    except EnvironmentStartTimeoutError as error:
+        if not sandbox.waiting_for:
+            raise
+        raise EnvironmentStartTimeoutError(f"{error}; it waited for {sandbox.waiting_for}") from None
 
 
 async def wait_until_healthy(

@@ -33,6 +33,7 @@ from runs.trial.sandbox import (
     verifier_network,
     verifier_spec,
     wait_until_healthy,
+    waiting_told,
 )
 
 SCRIPT = "test.sh"
@@ -71,7 +72,8 @@ async def verify_separate(
     section = verifier_environment(task, step)
     seconds = environment_seconds(plan, section.build_timeout_sec)
     async with opened(open_sandbox(spec), record.log) as sandbox:
-        async with deadline(seconds, EnvironmentStartTimeoutError, "starting the verifier's sandbox"):
+        late = deadline(seconds, EnvironmentStartTimeoutError, "starting the verifier's sandbox")
+        async with waiting_told(sandbox), late:
             await sandbox.start(log=build_log_writer(record.directory.build_log))
             # The agent's environment may have a check of services that this image lacks.
             if section.healthcheck and section is not task.config.environment:

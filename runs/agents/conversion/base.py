@@ -24,13 +24,15 @@ class LogSource:
 
     `patterns` are shell patterns of the path relative to that folder (`*` within one folder name); the first is where
     this project has the agent write, the others are where Pier or the CLI alone leave it. A `rewritten` file is
-    replaced as a whole by its agent; others only grow. `is_live`: it is followed while the agent works.
+    replaced as a whole by its agent; others only grow. `is_live`: it is followed while the agent works. `is_text`: its
+    lines are text, also those that happen to be JSON.
     """
 
     name: str
     patterns: tuple[str, ...]
     rewritten: bool = False
     is_live: bool = True
+    is_text: bool = False
 
     def matches(self, path: str) -> bool:
         """Whether a file at this path is of this kind."""
@@ -121,7 +123,7 @@ class Converter(ABC):
         self._is_closed = True
 
     def _line(self, source: LogSource, path: str, line: bytes) -> None:
-        record = record_of(line)
+        record = None if source.is_text else record_of(line)
         try:
             if record is not None:
                 self.record(source, path, record)

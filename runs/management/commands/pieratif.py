@@ -20,7 +20,7 @@ Run = Callable[..., int]
 
 
 class Command(PierCommand):
-    help = "Check trajectory files in the Agent Trajectory Interchange Format."
+    help = "Check trajectory files in the Agent Trajectory Interchange Format; make them of the logs of agents."
     needs_database = False
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,6 +36,20 @@ class Command(PierCommand):
         validate.add_argument("--strict", action="store_true", help="valid is only what Harbor's validator accepts")
         validate.add_argument("--json", action="store_true", help="print one JSON list instead of text")
         validate.set_defaults(run=self.validate)
+        convert = subcommands.add_parser(
+            "convert",
+            help="make a trajectory of the logs that an agent left",
+            description="Reads what a trial of Pier Site, pier or harbor has below agent/, or what the CLI left alone.",
+        )
+        convert.add_argument("agent", metavar="AGENT", help="whose logs they are, as `pieragent list` names it")
+        convert.add_argument("logs", type=Path, metavar="LOG_DIR", help="the folder of the logs")
+        convert.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where to write it")
+        convert.add_argument(
+            "--instruction", type=Path, metavar="FILE", help="what the agent was asked, if logs lack it"
+        )
+        convert.add_argument("-m", "--model", metavar="NAME", help="the model, if logs lack it: for prices, too")
+        convert.add_argument("--pricing", type=Path, metavar="FILE", help="prices that go before the list prices")
+        convert.set_defaults(run=self.convert)
 
     def run(self, **options: Any) -> int:
         run: Run = options["run"]
@@ -55,6 +69,29 @@ class Command(PierCommand):
             return int(not all(value["valid"] for value in values))
         invalid = [verdict.path for verdict in verdicts if not self.tell(verdict)]
         return int(bool(invalid))
+
+    def convert(
+        self,
+        *,
+        agent: str,
+        logs: Path,
+        output: Path,
+        instruction: Path | None,
+        model: str | None,
+        pricing: Path | None,
+        **_options: Any,
+    ) -> int:
+        """Write the trajectory and print what is in it; 1 when there is no step in the logs."""
+        from runs.agents.converting import convert_logs
+
+        converted = convert_logs(agent, logs, output, instruction=instruction, model=model, pricing=pricing)
+        for warning in converted.warnings:
+            self.stderr.write(shortened(f"warning: {warning}", MAX_LINE_CHARS))
+        if not converted.n_steps:
+            self.stderr.write(f"{logs}: no step of {agent} was found in it; nothing was written")
+            return 1
+        self.stdout.write(f"{output}: {converted.summary()}")
+        return 0
 
     def tell(self, verdict: "Verdict") -> bool:
         """Print one file's block; returns whether the file is valid."""

@@ -45,7 +45,7 @@ class Command(PierCommand):
         reap.set_defaults(run=self.reap)
         prune = subcommands.add_parser(
             "prune",
-            help="remove images and agents that were made here, workspaces and recordings of finished trials, above an age",
+            help="remove old images and agents that were made here, and large files of finished trials",
             description="Never images of others, nor those that a container uses. Patches, logs and results stay.",
         )
         prune.add_argument("--older-than", required=True, metavar="AGE", help="a number and m, h, d or w: 12h, 7d")

@@ -10,6 +10,8 @@ from typing import Final
 from runs.errors import TaskInvalid
 from runs.formats.task import ArtifactConfig, EnvironmentSection, VerifierSection
 from runs.formats.task_directory import TASK_FILE, compose_file_in, verifier_environment, verifier_is_separate
+from runs.sandboxes.compose.model import MAIN
+from runs.sandboxes.compose.reader import read_compose
 from runs.tasks.findings import Finding, Rule
 from runs.tasks.sources import TaskSources
 from runs.trial.sandbox import not_enforced, refuse_unsupported_task
@@ -25,14 +27,17 @@ def check_refused(sources: TaskSources) -> Iterator[Finding]:
     task = sources.task
     sections: list[EnvironmentSection] = [task.config.environment]
     sections += [verifier_environment(task, step) for step in sources.stages() if verifier_is_separate(task, step)]
-    reasons: dict[str, None] = {}
+    reasons: dict[tuple[Path, str], None] = {}
     for section in sections:
         try:
             refuse_unsupported_task(task, section)
         except TaskInvalid as error:
-            reasons[error.reason] = None
-    for reason in reasons:
-        yield UNSUPPORTED.at(TASK_FILE, sources.lines.line_of("environment"), reason)
+            reasons[error.path, error.reason] = None
+    for path, reason in reasons:
+        if path == task.compose_file:
+            yield UNSUPPORTED.at(sources.relative(path), None, reason)
+        else:
+            yield UNSUPPORTED.at(TASK_FILE, sources.lines.line_of("environment"), reason)
 
 
 def check_not_honoured(sources: TaskSources) -> Iterator[Finding]:
@@ -54,23 +59,34 @@ def _without_effect(sources: TaskSources) -> Iterator[tuple[str, str]]:
         yield "environment.skills_dir", "no agent here takes skills from the task"
     if config.environment.gpu_types:
         yield "environment.gpu_types", "the sandboxes have no GPUs"
-    yield from _of_verifier("verifier", config.verifier)
-    yield from _of_artifacts("artifacts", config.artifacts)
+    services = _services(sources)
+    yield from _of_verifier("verifier", config.verifier, services)
+    yield from _of_artifacts("artifacts", config.artifacts, services)
     for number, step in enumerate(config.steps or []):
-        yield from _of_verifier(f"steps[{number}].verifier", step.verifier)
-        yield from _of_artifacts(f"steps[{number}].artifacts", step.artifacts)
+        yield from _of_verifier(f"steps[{number}].verifier", step.verifier, services)
+        yield from _of_artifacts(f"steps[{number}].artifacts", step.artifacts, services)
 
 
-def _of_verifier(place: str, verifier: VerifierSection) -> Iterator[tuple[str, str]]:
+def _services(sources: TaskSources) -> frozenset[str]:
+    """The services that a hook or an artifact may name. A compose file that is refused is told elsewhere."""
+    try:
+        compose = read_compose(sources.task)
+    except TaskInvalid:
+        compose = None
+    return frozenset(service.name for service in compose.services) if compose else frozenset({MAIN})
+
+
+def _of_verifier(place: str, verifier: VerifierSection, services: frozenset[str]) -> Iterator[tuple[str, str]]:
     for number, hook in enumerate(verifier.collect):
-        if hook.service != "main":
-            yield f"{place}.collect[{number}].service", "there is one container, and the hook is skipped"
+        if hook.service not in services:
+            yield f"{place}.collect[{number}].service", f"there is no service {hook.service!r}, and the hook is skipped"
 
 
-def _of_artifacts(place: str, artifacts: list[ArtifactConfig]) -> Iterator[tuple[str, str]]:
+def _of_artifacts(place: str, artifacts: list[ArtifactConfig], services: frozenset[str]) -> Iterator[tuple[str, str]]:
     for number, artifact in enumerate(artifacts):
-        if artifact.service != "main":
-            yield f"{place}[{number}].service", f"there is one container, and {artifact.source} is not collected"
+        if artifact.service not in services:
+            reason = f"there is no service {artifact.service!r}, and {artifact.source} is not collected"
+            yield f"{place}[{number}].service", reason
 
 
 def _files_without_effect(sources: TaskSources) -> Iterator[tuple[Path, str]]:
