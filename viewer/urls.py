@@ -2,7 +2,7 @@
 
 from django.urls import path, register_converter
 
-from viewer.views import files, jobs, trial
+from viewer.views import files, jobs, space, trial
 
 
 class FilePathConverter:
@@ -23,12 +23,14 @@ register_converter(FilePathConverter, "file")
 
 urlpatterns = [
     path("", jobs.job_list, name="jobs"),
+    path("space/", space.space, name="space"),
     path("jobs/<int:pk>/", jobs.job_detail, name="job"),
     path("trials/<int:pk>/", trial.trajectory, name="trial"),
     path("trials/<int:pk>/head/", trial.trial_head, name="trial-head"),
     path("trials/<int:pk>/verifier/", trial.verifier, name="trial-verifier"),
     path("trials/<int:pk>/artifacts/", trial.artifacts, name="trial-artifacts"),
     path("trials/<int:pk>/logs/", trial.logs, name="trial-logs"),
+    path("trials/<int:pk>/network/", trial.network, name="trial-network"),
     path("trials/<int:pk>/config/", trial.config, name="trial-config"),
     path("trials/<int:pk>/exception/", trial.exception, name="trial-exception"),
     path("trials/<int:pk>/steps/<int:trajectory_pk>/<int:number>/", trial.step_detail, name="step"),

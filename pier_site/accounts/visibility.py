@@ -3,7 +3,7 @@
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import QuerySet
 
-from pier_site.accounts.models import Project, User
+from pier_site.accounts.models import Membership, Project, Role, User
 
 
 def projects_of(user: User | AnonymousUser) -> QuerySet[Project]:
@@ -13,3 +13,10 @@ def projects_of(user: User | AnonymousUser) -> QuerySet[Project]:
     if user.is_superuser:
         return Project.objects.all()
     return Project.objects.filter(membership__user=user)
+
+
+def owns_a_project(user: User | AnonymousUser) -> bool:
+    """Whether `user` may see what concerns the machine: an active superuser, or the owner of some project."""
+    if not user.is_authenticated or not user.is_active:
+        return False
+    return user.is_superuser or Membership.objects.filter(user=user, role=Role.OWNER).exists()

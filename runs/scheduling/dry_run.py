@@ -15,7 +15,6 @@ from runs.errors import InputInvalid, PierError, TaskInvalid
 from runs.formats.job import AgentConfig, EnvironmentConfig, JobConfig
 from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
 from runs.formats.task_directory import Task, load_task
-from runs.formats.template import VariableMissing
 from runs.progress import printable
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.host_environment import missing_host_variables
@@ -85,12 +84,13 @@ def _row(plan: TrialPlan, task: Task | None, image: str) -> tuple[str, ...]:
 
 
 def _networks(plan: TrialPlan, task: Task) -> tuple[NetworkPolicy, NetworkPolicy]:
-    """What agent and verifier may reach; without the job's hosts where a variable is missing, which is a problem told
-    elsewhere.
+    """What agent and verifier may reach; without the job's hosts where a variable is missing or the agent cannot be
+    made, which is a problem told elsewhere.
     """
     try:
-        return agent_network(plan, task, None), verifier_network(plan, task, None)
-    except VariableMissing:
+        agent = create_agent(plan.config.agent)
+        return agent_network(plan, task, None, agent), verifier_network(plan, task, None)
+    except InputInvalid:
         return resolve_network(task.config, "agent"), resolve_network(task.config, "verifier")
 
 

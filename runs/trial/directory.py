@@ -66,6 +66,10 @@ class TrialDirectory:
         return self.root / "services"
 
     @property
+    def network(self) -> Path:
+        return self.root / "network.json"
+
+    @property
     def exception(self) -> Path:
         return self.root / "exception.txt"
 

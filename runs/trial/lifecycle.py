@@ -34,6 +34,7 @@ from runs.trial.sandbox import (
     agent_network,
     agent_spec,
     build_log_writer,
+    dump_network,
     loose_files,
     not_enforced,
     opened,
@@ -105,6 +106,7 @@ class TrialLife:
             record.warn(warning)
         self.agent = create_agent(plan.config.agent)
         self.extra_instructions = extra_instructions(plan.config)
+        write_atomically(record.directory.network, dump_network(plan, task, self.agent))
         async with opened(self.open_sandbox(agent_spec(plan, task, self.agent)), record.log) as sandbox:
             await self._set_up(task, sandbox)
             if plan.config.install_only:

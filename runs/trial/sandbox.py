@@ -1,6 +1,7 @@
 """Which sandbox a trial gets: its specification from task and job, its opening by type, its health check."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -137,6 +138,22 @@ def verifier_network(plan: TrialPlan, task: Task, step: TaskStep | None) -> Netw
     return resolve_network(task.config, "verifier", step.config if step else None).with_hosts(
         [*config.environment.extra_allowed_hosts, *config.verifier.extra_allowed_hosts]
     )
+
+
+def dump_network(plan: TrialPlan, task: Task, agent: Agent | None) -> str:
+    """The text of network.json: what each phase of a trial, or of each of its TaskSteps, may reach."""
+    stages: dict[str, TaskStep | None] = {step.name: step for step in task.steps} or {"": None}
+    policies = {
+        name: {"agent": agent_network(plan, task, step, agent), "verifier": verifier_network(plan, task, step)}
+        for name, step in stages.items()
+    }
+    said = {
+        name: {
+            phase: {"mode": policy.mode.value, "allowed_hosts": policy.allowed_hosts} for phase, policy in of.items()
+        }
+        for name, of in policies.items()
+    }
+    return json.dumps(said.get("", {"steps": said}), indent=2) + "\n"
 
 
 def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:

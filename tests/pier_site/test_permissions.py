@@ -14,6 +14,8 @@ from tests.support.factories import World, make_world
 PUBLIC = {"login", "login-link", "logout", "api:openapi-json", "api:api-root"}
 # Open to whoever is logged in; what a stranger sees there is checked below.
 LISTS = {"jobs", "api:list_jobs"}
+# For owners of a project alone: what concerns the machine.
+OWNERS = {"space"}
 
 
 def names_in(patterns: list[Any], namespace: str = "") -> Iterator[str]:
@@ -59,10 +61,15 @@ def test_the_url_conf_was_walked() -> None:
 
 @pytest.mark.parametrize("name", GUARDED)
 def test_members_of_the_project_may_read(name: str, world: World) -> None:
-    for member in (world.owner, world.viewer):
+    for member in (world.owner,) if name in OWNERS else (world.owner, world.viewer):
         answer = client_of(member).get(address_of(name, world))
         assert answer.status_code == 200
         assert b"".join(answer)  # read to its end: a download is streamed
+
+
+@pytest.mark.parametrize("name", sorted(OWNERS))
+def test_what_concerns_the_machine_is_for_owners_alone(name: str, world: World) -> None:
+    assert client_of(world.viewer).get(address_of(name, world)).status_code == 404
 
 
 @pytest.mark.parametrize("name", [name for name in GUARDED if name not in LISTS])

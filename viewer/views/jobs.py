@@ -8,6 +8,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from pier_site.accounts.visibility import owns_a_project
 from runs.models import Job, Status, seconds_between
 from runs.queries import (
     TRIAL_FILTERS,
@@ -43,6 +44,7 @@ def job_list(request: HttpRequest) -> HttpResponse:
         "only": only,
         "is_narrowed": bool(only.search or only.status),
         "is_first": not cursor,
+        "is_owner": owns_a_project(request.user),
         "statuses": Status.choices,
     }
     return render(request, "viewer/jobs.html", context)

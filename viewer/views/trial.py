@@ -15,6 +15,7 @@ from runs.queries import artifacts_page, get_trial_for, neighbours, steps_after,
 from viewer.ctrf import read_ctrf
 from viewer.files import list_files, read_text
 from viewer.instruction import instruction_of
+from viewer.network import read_network, read_policy
 from viewer.outcome import outcome_of
 from viewer.rendering.cutting import cut
 from viewer.steps import ALONE_CHARS, Subagents, card_of, cards_of, subagents_of
@@ -180,6 +181,15 @@ def logs(request: HttpRequest, pk: int) -> HttpResponse:
         "files": [entry for folder in folders for entry in list_files(trial, folder)],
     }
     return render(request, "viewer/logs.html", context)
+
+
+@require_safe
+def network(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the trial may reach, and what it asked for."""
+    trial, context = trial_context(request, pk, "network")
+    context |= {"policy": read_policy(trial), "log": read_network(trial)}
+    context["is_open"] = any("open" in words for _, words in context["policy"])
+    return render(request, "viewer/network.html", context)
 
 
 @require_safe

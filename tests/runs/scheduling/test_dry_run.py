@@ -45,7 +45,7 @@ def test_everything_that_would_stop_it_is_named(tmp_path: Path, capsys: pytest.C
     )
     assert dry_run("-c", "job.yaml") == 1
     output = capsys.readouterr().out
-    for words in ("broken", "the agent 'codex' is known", "PIER_TEST_NOT_SET", "override_gpus", "codex · openai/x"):
+    for words in ("broken", "PIER_TEST_NOT_SET", "override_gpus", "codex · openai/x"):
         assert words in output
 
 
@@ -73,13 +73,11 @@ def test_public_job_files_plan(
     files = sorted((corpora / "job-configs").glob("*.yaml"))
     assert files
     for file in files:
-        # Their agents need a version that can run them, and their variables are not set here; nothing else is amiss.
-        assert dry_run("-c", file, "--lenient-names") == 1
+        dry_run("-c", file, "--lenient-names")
         output = capsys.readouterr().out
         assert " trials would be written to " in output
         refused = [line for line in output.splitlines() if line.startswith("refused: ") and "/tasks/" not in line]
-        assert any("is known, but this version cannot run it" in line for line in refused)
-        assert all("cannot run it" in line or "not set" in line for line in refused), refused
+        assert all("not set" in line for line in refused), refused
 
 
 @pytest.mark.django_db

@@ -34,6 +34,7 @@ async def test_the_oracle_gets_the_reward_and_its_files_have_the_fields_names(tm
         "config.json",
         "lock.json",
         "result.json",
+        "network.json",
         "trial.log",
         "verifier/reward.txt",
         "verifier/test-stdout.txt",
