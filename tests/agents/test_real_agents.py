@@ -1,0 +1,109 @@
+"""Real agent CLIs, end to end: installed, run in a closed sandbox, followed, turned into a trajectory that is true."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from runs.formats.trajectory import strict_errors
+from tests.agents.conftest import AgentTrial, RunAgent
+from tests.agents.recipes import KEY, QUICK, RECIPES
+
+SLOW = tuple(sorted(RECIPES.keys() - set(QUICK)))
+EVERY = [
+    *(pytest.param(name, marks=pytest.mark.agents) for name in QUICK),
+    *(pytest.param(name, marks=pytest.mark.agents_all) for name in SLOW),
+]
+ALL = [pytest.param(name, marks=pytest.mark.agents_all) for name in sorted(RECIPES)]
+
+
+def whole_calls(trial: AgentTrial) -> list[tuple[str, int, int]]:
+    """Text, output tokens and all input tokens of each call that the server answered whole on the main thread."""
+    return [
+        (call.text or "", call.usage.out, call.usage.uncached + call.usage.read + call.usage.write)
+        for call in trial.truth.calls
+        if call.thread == "main" and call.status == "ok" and call.usage
+    ]
+
+
+def agent_steps(trial: AgentTrial) -> list[tuple[str, int, int]]:
+    """The same of the trajectory."""
+    return [
+        (step.message, step.completion_tokens or 0, step.prompt_tokens or 0)
+        for step in trial.trajectory.steps
+        if step.source == "agent" and step.llm_call_count != 0
+    ]
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("agent", EVERY)
+async def test_it_solves_the_task_in_a_closed_sandbox_and_its_trajectory_is_true(
+    run_agent: RunAgent, agent: str
+) -> None:
+    trial = await run_agent(agent)
+    assert trial.result.exception_info is None, trial.result.exception_info
+    assert trial.result.rewards == {"reward": 1.0}
+    assert agent_steps(trial) == whole_calls(trial)
+    assert trial.trajectory.valid
+    assert not strict_errors(json.loads((trial.directory / "agent/trajectory.json").read_text()))
+    used = trial.result.agent_result
+    assert used is not None
+    assert used.n_agent_steps == len(whole_calls(trial))
+    assert KEY.encode() not in everything_in(trial.directory)
+
+
+@pytest.mark.parametrize("agent", EVERY)
+async def test_its_live_file_says_the_same_as_its_trajectory(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent)
+    last: dict[int, object] = {}
+    for line in (trial.directory / "agent/trajectory.jsonl").read_text().splitlines():
+        value = json.loads(line)
+        if value["trajectory_id"] is None:
+            last[value["step"]["step_id"]] = value["step"]
+    written = json.loads((trial.directory / "agent/trajectory.json").read_text())["steps"]
+    assert [last[number] for number in sorted(last)] == written
+
+
+@pytest.mark.parametrize("agent", ALL)
+async def test_a_stalled_model_ends_at_the_timeout_and_leaves_what_was_done(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent, "stall", timeout_sec=25)
+    assert trial.result.exception_info is not None
+    assert trial.result.exception_info.exception_type == "AgentTimeoutError"
+    assert agent_steps(trial)[:1] == whole_calls(trial)[:1]
+
+
+@pytest.mark.parametrize("agent", ALL)
+async def test_errors_that_the_agent_recovers_from_are_no_failure(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent, "retry")
+    assert trial.result.exception_info is None, trial.result.exception_info
+    assert trial.result.rewards == {"reward": 1.0}
+
+
+@pytest.mark.parametrize("agent", [param for param in ALL if param.values[0] != "mini-swe-agent"])
+async def test_a_sub_agent_has_a_trajectory_of_its_own(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent, "subagent")
+    assert trial.result.exception_info is None, trial.result.exception_info
+    assert len(trial.trajectory.subagents) == 1
+    sub = [call.text or "" for call in trial.truth.calls if call.thread.startswith("sub") and call.status == "ok"]
+    said = [step.message for step in trial.trajectory.subagents[0].steps if step.source == "agent"]
+    assert said == sub
+
+
+@pytest.mark.parametrize("agent", [param for param in ALL if param.values[0] != "claude-code"])
+async def test_a_refused_key_is_the_providers_refusal(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent, "auth", timeout_sec=60)
+    assert trial.result.exception_info is not None
+    assert trial.result.exception_info.cause in ("provider", "budget"), trial.result.exception_info
+
+
+@pytest.mark.agents_all
+async def test_the_overflow_loop_of_opencode_is_stopped_at_the_call_limit(run_agent: RunAgent) -> None:
+    trial = await run_agent("opencode", "overflow-loop", max_llm_calls=12, timeout_sec=120)
+    assert trial.result.exception_info is not None
+    assert trial.result.exception_info.exception_type == "AgentCallLimitError"
+    assert trial.result.exception_info.cause == "budget"
+    # What was under way when the limit was seen is one look's worth.
+    assert len(trial.truth.calls) < 40
