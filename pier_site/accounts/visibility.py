@@ -15,6 +15,13 @@ def projects_of(user: User | AnonymousUser) -> QuerySet[Project]:
     return Project.objects.filter(membership__user=user)
 
 
+def may_run(user: User | AnonymousUser, project: Project) -> bool:
+    """Whether `user` may start and stop what runs in the project: its owners."""
+    if not user.is_authenticated or not user.is_active:
+        return False
+    return user.is_superuser or Membership.objects.filter(user=user, project=project, role=Role.OWNER).exists()
+
+
 def owns_a_project(user: User | AnonymousUser) -> bool:
     """Whether `user` may see what concerns the machine: an active superuser, or the owner of some project."""
     if not user.is_authenticated or not user.is_active:

@@ -22,11 +22,15 @@ class Cancellation:
 
 
 def cancel(name: str) -> Cancellation:
+    """Cancel the job or the trial of a name. Raises InputInvalid when there is none, or nothing of it runs here."""
+    return cancel_target(find_job_or_trial(name))
+
+
+def cancel_target(target: Job | Trial) -> Cancellation:
     """Cancel a job, or one trial of it. Raises InputInvalid when nothing of it runs here.
 
     A running trial is stopped within seconds: its sandbox goes and its result says `CancelledError`.
     """
-    target = find_job_or_trial(name)
     job = target if isinstance(target, Job) else target.job
     trials = job.trials.live() if isinstance(target, Job) else Trial.objects.live().filter(pk=target.pk)
     owners = set(trials.values_list("owner", flat=True).distinct())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Avg, Count, F, Q, QuerySet, Sum
+from django.db.models import Avg, Count, F, OuterRef, Q, QuerySet, Subquery, Sum
 
 from runs.indexing.causes import RULES
 from runs.indexing.values import count as count_in
@@ -47,6 +47,7 @@ class ExceptionLine:
 class TrialInFlight:
     """A running trial; `last_step` is empty while its agent has written none."""
 
+    pk: int
     name: str
     agent: str
     phase: str
@@ -80,9 +81,10 @@ class JobReport:
 
 
 def job_report(job: Job, *, now: datetime | None = None) -> JobReport:
-    """The report; six queries, and one for each trial in flight."""
+    """The report; a fixed number of queries, but for one for each kind of exception."""
     now = now or datetime.now(UTC)
     running = list(job.trials.filter(status=Status.RUNNING).order_by("started_at", "pk")[:MAX_IN_FLIGHT])
+    last_steps = _last_steps(running)
     return JobReport(
         name=job.name,
         status=job.status,
@@ -100,7 +102,7 @@ def job_report(job: Job, *, now: datetime | None = None) -> JobReport:
         estimated_end_at=_estimated_end_at(job, running, now),
         agents=_agents(job.trials.all()),
         exceptions=_exceptions(job),
-        in_flight=[_in_flight(trial, now) for trial in running],
+        in_flight=[_in_flight(trial, last_steps.get(trial.pk), now) for trial in running],
     )
 
 
@@ -157,9 +159,17 @@ def _first_line(message: str) -> str:
     return message.strip().partition("\n")[0][:MAX_MESSAGE_CHARS]
 
 
-def _in_flight(trial: Trial, now: datetime) -> TrialInFlight:
-    last = Step.objects.filter(trial=trial).order_by("-pk").only("step_id", "source", "summary").first()
+def _last_steps(trials: Sequence[Trial]) -> dict[int, Step]:
+    """The newest step of each trial that has one; two queries."""
+    newest = Step.objects.filter(trial=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+    ids = Trial.objects.filter(pk__in=[trial.pk for trial in trials]).annotate(newest=Subquery(newest))
+    steps = Step.objects.filter(pk__in=list(ids.values_list("newest", flat=True)))
+    return {step.trial_id: step for step in steps.only("trial_id", "step_id", "source", "summary")}
+
+
+def _in_flight(trial: Trial, last: Step | None, now: datetime) -> TrialInFlight:
     return TrialInFlight(
+        pk=trial.pk,
         name=trial.name,
         agent=trial.agent_label,
         phase=str(Phase(trial.phase).label) if trial.phase in Phase.values else "",

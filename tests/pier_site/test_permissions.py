@@ -28,7 +28,9 @@ def names_in(patterns: list[Any], namespace: str = "") -> Iterator[str]:
 
 
 NAMES = sorted(set(names_in(get_resolver().url_patterns)))
-GUARDED = [name for name in NAMES if name not in PUBLIC]
+# Addresses that change something: only POST, and what each role may do is tested beside the page.
+WRITES = {"job-cancel", "trial-cancel"}
+GUARDED = [name for name in NAMES if name not in PUBLIC | WRITES]
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def world(db: None, tmp_path: Path) -> World:
 def address_of(name: str, world: World) -> str:
     pattern = get_resolver()
     places = {"pk": world.trial.pk, "trajectory_pk": world.trajectory.pk, "number": 1, "path": "trial.log"}
-    if name in {"job", "api:get_job", "api:list_trials"}:
+    if name in {"job", "job-cancel", "api:get_job", "api:list_trials"}:
         places["pk"] = world.job.pk
     if name == "api:list_steps":
         places["pk"] = world.trajectory.pk
@@ -75,6 +77,13 @@ def test_what_concerns_the_machine_is_for_owners_alone(name: str, world: World) 
 @pytest.mark.parametrize("name", [name for name in GUARDED if name not in LISTS])
 def test_for_a_stranger_it_does_not_exist(name: str, world: World) -> None:
     assert client_of(world.stranger).get(address_of(name, world)).status_code == 404
+
+
+@pytest.mark.parametrize("name", sorted(WRITES))
+def test_what_changes_something_is_not_there_for_strangers_nor_for_reading(name: str, world: World) -> None:
+    assert client_of(world.stranger).post(address_of(name, world)).status_code == 404
+    assert client_of(world.owner).get(address_of(name, world)).status_code == 405
+    assert Client().post(address_of(name, world)).status_code == 302
 
 
 @pytest.mark.parametrize("name", sorted(LISTS))

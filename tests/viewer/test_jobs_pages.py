@@ -2,12 +2,16 @@ import re
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from pier_site.accounts.models import Project, User
+from pier_site.accounts.models import Project, Role, User
 from runs.models import Cause, Job, Phase, Status
-from tests.support.factories import make_job, make_member, make_project, make_trial
+from runs.owner import this_owner
+from tests.support.factories import make_job, make_member, make_project, make_step, make_trajectory, make_trial
 
 pytestmark = pytest.mark.django_db
 
@@ -76,7 +80,7 @@ def test_lists_cost_the_same_number_of_queries_whatever_their_length(
 ) -> None:
     for _ in range(3):
         make_job(project)
-    with django_assert_num_queries(4):  # session, user, jobs
+    with django_assert_num_queries(4):  # session, user, jobs, whether an owner
         pages.get("/")
     for _ in range(30):
         make_job(project)
@@ -173,3 +177,57 @@ def test_an_invalid_task_is_listed_with_its_reason(pages: Client, project: Proje
     response = pages.get(job.get_absolute_url())
     assert "not TOML at line 2, column 7" in text_of(response)
     assert "<b>expected</b>" not in response.content.decode()
+
+
+def running_job(project: Project) -> Job:
+    job = make_job(project, status=Status.RUNNING, finished_at=None, n_trials=4, n_finished=1, n_running=1)
+    make_trial(job, cost_usd=0.5, exception_type="AgentTimeoutError", cause=Cause.BUDGET, reward=0.0)
+    trial = make_trial(
+        job, status=Status.RUNNING, phase=Phase.AGENT_EXECUTION, finished_at=None, reward=None, owner=this_owner()
+    )
+    make_trajectory(trial, steps=[make_step(message="Reading the tests <now>")])
+    return job
+
+
+def test_a_running_jobs_page_says_what_is_in_flight_and_where_it_is_heading(pages: Client, project: Project) -> None:
+    text = text_of(pages.get(running_job(project).get_absolute_url()))
+    for part in ("In flight", "Reading the tests", "about $2.00 in the end", "done at about", "Exceptions by cause"):
+        assert part in text, part
+    assert "budget AgentTimeoutError 1 1" in text
+
+
+def test_trials_in_flight_cost_no_query_each(
+    pages: Client, project: Project, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    job = running_job(project)
+    with CaptureQueriesContext(connection) as few:
+        pages.get(job.get_absolute_url())
+    for _ in range(20):
+        trial = make_trial(job, status=Status.RUNNING, finished_at=None, reward=None)
+        make_trajectory(trial)
+    with django_assert_num_queries(len(few)):
+        pages.get(job.get_absolute_url())
+
+
+def test_an_owner_cancels_a_job_and_is_told_what_became_of_it(pages: Client, project: Project) -> None:
+    job = running_job(project)
+    answer = pages.post(reverse("job-cancel", args=[job.pk]), follow=True)
+    assert "1 running asked to stop, 0 queued cancelled." in text_of(answer)
+    trial = job.trials.get(status=Status.RUNNING)
+    assert trial.cancel_requested_at
+    assert "being cancelled" in text_of(pages.get(trial.get_absolute_url()))
+
+
+def test_what_has_ended_cannot_be_cancelled_and_says_so(pages: Client, project: Project) -> None:
+    trial = make_trial(make_job(project))
+    answer = pages.post(reverse("trial-cancel", args=[trial.pk]), follow=True)
+    assert "nothing of it is queued or running" in text_of(answer)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.REVIEWER])
+def test_only_owners_cancel(client: Client, project: Project, role: Role) -> None:
+    job = running_job(project)
+    client.force_login(make_member(project, role))
+    assert "Cancel the job" not in text_of(client.get(job.get_absolute_url()))
+    assert client.post(reverse("job-cancel", args=[job.pk])).status_code == 403
+    assert not job.trials.exclude(cancel_requested_at=None).exists()

@@ -2,20 +2,26 @@
 
 from datetime import datetime
 
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.http import urlencode
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from pier_site.accounts.visibility import owns_a_project
-from runs.models import Job, Status, seconds_between
+from pier_site.accounts.visibility import may_run, owns_a_project
+from runs.errors import InputInvalid
+from runs.jobs.cancelling import cancel_target
+from runs.jobs.showing import job_report
+from runs.models import Job, Status, Trial, seconds_between
 from runs.queries import (
     TRIAL_FILTERS,
     TRIAL_SORTS,
     JobFilter,
     TrialFilter,
     get_job_for,
+    get_trial_for,
     jobs_page,
     tasks_page,
     trials_of_tasks,
@@ -74,9 +80,35 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "shows": [(name, urlencode(kept | {"show": name})) for name in TRIAL_FILTERS],
         "sorts": [(name, urlencode(kept | {"sort": name})) for name in TRIAL_SORTS],
         "is_first": "after" not in query and "tasks" not in query,
+        "report": job_report(job) if job.is_live or job.n_exceptions else None,
+        "may_cancel": job.is_live and may_run(request.user, job.project),
     }
     template = "viewer/job.html#board" if getattr(request, "htmx", False) else "viewer/job.html"
     return render(request, template, context)
+
+
+@require_POST
+def cancel_job(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask a job's runner to stop; back to the page that says how it goes on."""
+    return _cancel(request, get_job_for(request.user, pk))
+
+
+@require_POST
+def cancel_trial(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same for one trial."""
+    return _cancel(request, get_trial_for(request.user, pk))
+
+
+def _cancel(request: HttpRequest, target: Job | Trial) -> HttpResponse:
+    job = target if isinstance(target, Job) else target.job
+    if not may_run(request.user, job.project):
+        raise PermissionDenied("Only owners of the project may cancel what runs.")
+    try:
+        done = cancel_target(target)
+        messages.success(request, f"{done.n_running} running asked to stop, {done.n_queued} queued cancelled.")
+    except InputInvalid as error:
+        messages.warning(request, str(error))
+    return redirect(target)
 
 
 def _known(value: str, values: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from pier_site.accounts.visibility import may_run
 from runs.indexing.payload import unpack
 from runs.models import Status, Step, Trajectory, Trial, seconds_between
 from runs.queries import artifacts_page, get_trial_for, neighbours, steps_after, trajectories_of
@@ -36,6 +37,7 @@ def trial_context(request: HttpRequest, pk: int, tab: str) -> tuple[Trial, dict[
         "trial": trial,
         "job": trial.job,
         "outcome": outcome_of(trial),
+        "may_cancel": trial.is_live and may_run(request.user, trial.job.project),
         "tab": tab,
         "previous": previous,
         "following": following,
