@@ -9,6 +9,7 @@ from typing import Any
 from pier_site.accounts.models import Membership, Project, Role, User
 from runs.formats.trajectory_reader import read_trajectory
 from runs.indexing.payload import pack
+from runs.indexing.step_rows import summary_of
 from runs.models import Artifact, Job, Status, Step, Trajectory, Trial
 
 START = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
@@ -87,6 +88,7 @@ def make_trajectory(
             index=step.index,
             step_id=step.step_id or step.index + 1,
             source=step.source,
+            summary=summary_of(step),
             at=step.at,
             n_tool_calls=len(step.tool_calls),
             payload=pack(step),
