@@ -21,6 +21,7 @@ from runs.scheduling.local import Watcher
 from runs.trial.plan import TrialPlan
 
 SHOWN_TRIALS = 20
+SHOWN_STEP_CHARS = 60
 
 
 def printable(text: str) -> str:
@@ -54,9 +55,21 @@ class Counts:
     n_ended: int = 0
     n_exceptions: int = 0
     rewards: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+    spent_usd: dict[str, float] = field(default_factory=dict)
+    """By running trials, so far."""
+    causes: Counter[str] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
 
-    def add(self, result: TrialResult) -> None:
+    def add(self, result: TrialResult, *, seconds: float) -> None:
+        """Count a trial that has ended after so many seconds."""
         self.n_ended += 1
+        self.seconds.append(seconds)
+        self.spent_usd.pop(result.trial_name, None)
+        if result.agent_result and result.agent_result.cost_usd is not None:
+            self.costs.append(result.agent_result.cost_usd)
+        if result.exception_info:
+            self.causes[result.exception_info.cause or "unknown"] += 1
         self.n_exceptions += result.exception_info is not None
         reward = headline(result.rewards)
         if reward is not None:
@@ -65,8 +78,26 @@ class Counts:
     @property
     def words(self) -> str:
         mean = f", mean reward {sum(self.rewards) / len(self.rewards):.3f}" if self.rewards else ""
-        errors = f", {self.n_exceptions} with exceptions" if self.n_exceptions else ""
-        return f"{self.n_ended} of {self.n_trials} trials{mean}{errors}"
+        causes = ", ".join(f"{count} {cause}" for cause, count in self.causes.most_common())
+        errors = f", {self.n_exceptions} with exceptions ({causes})" if self.n_exceptions else ""
+        return f"{self.n_ended} of {self.n_trials} trials{mean}{errors}{self._money}"
+
+    @property
+    def _money(self) -> str:
+        """What was spent, and what it comes to if the other trials cost what the ended ones did."""
+        spent = sum(self.costs) + sum(self.spent_usd.values())
+        if not self.costs and not self.spent_usd:
+            return ""
+        if not self.costs or self.n_ended >= self.n_trials:
+            return f", ${spent:.2f}"
+        return f", ${spent:.2f} of about ${sum(self.costs) / len(self.costs) * self.n_trials:.2f}"
+
+    def time_left(self, n_running: int) -> str:
+        """The estimated time to the end, if the other trials take as long as the ended ones did."""
+        if not self.seconds or self.n_ended >= self.n_trials:
+            return ""
+        left = sum(self.seconds) / len(self.seconds) * (self.n_trials - self.n_ended) / max(1, n_running)
+        return f"about {clock(left)} left"
 
 
 class PlainProgress(Watcher):
@@ -85,10 +116,14 @@ class PlainProgress(Watcher):
     def phase_began(self, plan: TrialPlan, phase: Phase, task_step: str) -> None:
         self._say(f"{plan.name}  {phase.label}{f' of {task_step}' if task_step else ''}")
 
+    def step_came(self, plan: TrialPlan, line: str, cost_usd: float | None) -> None:
+        if cost_usd is not None:
+            self._counts.spent_usd[plan.name] = cost_usd
+
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None:
-        self._counts.add(result)
-        elapsed = clock(time.monotonic() - self._began.pop(plan.name))
-        self._say(f"{plan.name}  {outcome(result)}  ({elapsed})  {self._counts.words}")
+        seconds = time.monotonic() - self._began.pop(plan.name)
+        self._counts.add(result, seconds=seconds)
+        self._say(f"{plan.name}  {outcome(result)}  ({clock(seconds)})  {self._counts.words}")
         if result.exception_info:
             self._say(f"{plan.name}  {result.exception_info.exception_message.partition(chr(10))[0]}")
 
@@ -103,6 +138,7 @@ class LiveProgress(Watcher):
     def __init__(self, n_trials: int, console: Console) -> None:
         self._counts = Counts(n_trials)
         self._running: dict[str, tuple[TrialPlan, float, str]] = {}
+        self._last_steps: dict[str, str] = {}
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
         self._live.start()
 
@@ -117,9 +153,16 @@ class LiveProgress(Watcher):
         _, began, _ = self._running[plan.name]
         self._running[plan.name] = (plan, began, f"{phase.label}{f' of {task_step}' if task_step else ''}")
 
+    def step_came(self, plan: TrialPlan, line: str, cost_usd: float | None) -> None:
+        if plan.name in self._running:
+            self._last_steps[plan.name] = line
+            if cost_usd is not None:
+                self._counts.spent_usd[plan.name] = cost_usd
+
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None:
         _, began, _ = self._running.pop(plan.name)
-        self._counts.add(result)
+        self._last_steps.pop(plan.name, None)
+        self._counts.add(result, seconds=time.monotonic() - began)
         style = "red" if result.exception_info else "green" if headline(result.rewards) else "yellow"
         line = Text.assemble(
             (f"{clock(time.monotonic() - began):>8}  ", "dim"), printable(plan.name), "  ", (outcome(result), style)
@@ -139,10 +182,15 @@ class LiveProgress(Watcher):
                 Text(printable(plan.name)),
                 Text(printable(plan.config.agent.name or ""), "dim"),
                 Text(printable(phase), "cyan"),
+                Text(printable(self._last_steps.get(plan.name, ""))[:SHOWN_STEP_CHARS], "dim", no_wrap=True),
             )
         counts = self._counts
         bar = Table.grid(padding=(0, 2))
-        bar.add_row(ProgressBar(total=counts.n_trials, completed=counts.n_ended, width=32), Text(counts.words))
+        bar.add_row(
+            ProgressBar(total=counts.n_trials, completed=counts.n_ended, width=32),
+            Text(counts.words),
+            Text(counts.time_left(len(self._running)), "dim"),
+        )
         return Group(table, bar)
 
 

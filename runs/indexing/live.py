@@ -1,6 +1,6 @@
 """Steps of a running trial to rows, a few at a time, as its runner learns of them; the final index replaces them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class LiveIndex:
     task_step: str
     agent_name: str
     model_name: str
+    tell: Callable[[str, float | None], None] | None = None
+    """Told of each write: the newest step in a line, and what was spent by then."""
     _rows: dict[str, int] = field(default_factory=dict)
     _n_steps: dict[str, int] = field(default_factory=dict)
 
@@ -50,6 +52,9 @@ class LiveIndex:
                 trajectory_id = self._row(fragment)
                 upsert_steps(rows, trajectory_id=trajectory_id, trial_id=self.trial_id)
                 Trajectory.objects.filter(pk=trajectory_id).update(n_steps=self._n_steps[fragment])
+        newest = prepared[0][1][-1] if prepared and prepared[0][1] else None
+        if self.tell and newest:
+            self.tell(f"{newest.step_id} {newest.summary}", columns.get("cost_usd"))
 
     def _row(self, fragment: str) -> int:
         """The trajectory's row, made on first sight after those that the trial has."""

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 from uuid import UUID, uuid4
 
@@ -42,6 +43,7 @@ class Watcher(Protocol):
 
     def trial_began(self, plan: TrialPlan) -> None: ...
     def phase_began(self, plan: TrialPlan, phase: Phase, task_step: str) -> None: ...
+    def step_came(self, plan: TrialPlan, line: str, cost_usd: float | None) -> None: ...
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None: ...
     def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None: ...
 
@@ -163,7 +165,8 @@ class JobRun:
         def open_index(path: str, task_step: str) -> LiveIndex:
             agent = plan.config.agent
             label, model = agent.label, agent.model_name or ""
-            return LiveIndex(mine.trial_id, mine.execution, mine.owner, path, task_step, label, model)
+            tell = partial(self._watcher.step_came, plan)
+            return LiveIndex(mine.trial_id, mine.execution, mine.owner, path, task_step, label, model, tell)
 
         task = asyncio.create_task(run_trial(plan, self._open_sandbox, on_phase, open_index))
         self._running[mine.trial_id] = task

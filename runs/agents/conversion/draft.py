@@ -138,6 +138,16 @@ class Thread:
         self.steps.append(draft)
         return draft
 
+    def put(self, position: int, draft: StepDraft) -> None:
+        """Make this the step at a position, or the next one; an equal step that is there already stays."""
+        if position == len(self.steps):
+            self.add(draft)
+        elif self.steps[position] != draft:
+            self._index.pop(id(self.steps[position]), None)
+            self._index[id(draft)] = position
+            self.steps[position] = draft
+            self._changed.add(position)
+
     def touch(self, draft: StepDraft) -> None:
         """Say that a step of this thread has grown."""
         self._changed.add(self._index[id(draft)])
