@@ -23,6 +23,9 @@ from runs.sandboxes.base import AGENT_LOGS, Stream
 from runs.sandboxes.following import Followed, follow
 
 LOOK_SEC: Final = 0.25
+# A look takes no more than a tenth of the time, and a step is never shown later than within a second.
+LOOK_SHARE: Final = 10
+MAX_LOOK_SEC: Final = 0.7
 # The loop in the sandbox may be ended by what runs there; then it is begun anew, so often.
 MAX_FOLLOWERS: Final = 20
 EXCERPT_BYTES: Final = 2000
@@ -144,13 +147,19 @@ class _Watch:
             await asyncio.sleep(LOOK_SEC)
 
     async def look(self) -> None:
-        """Show new steps and keep the guards, four times a second. Raises GuardReached."""
+        """Show new steps and keep the guards, four times a second; less often where that is much work.
+
+        Raises GuardReached.
+        """
+        loop, delay = asyncio.get_running_loop(), LOOK_SEC
         while True:
-            await asyncio.sleep(LOOK_SEC)
+            await asyncio.sleep(delay)
+            began = loop.time()
             if self._has_news:
                 await self.show()
                 self._check_use()
             self._check_time()
+            delay = min(MAX_LOOK_SEC, max(LOOK_SEC, LOOK_SHARE * (loop.time() - began)))
 
     async def show(self) -> None:
         """Hand on the steps that are new or have grown."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runs.agents.base import Agent
+from runs.agents.hosts import host_entry
 from runs.agents.install import Install
 from runs.errors import (
     EnvironmentStartTimeoutError,
@@ -128,6 +129,8 @@ def agent_network(plan: TrialPlan, task: Task, step: TaskStep | None, agent: Age
             *config.agent.extra_allowed_hosts,
             *hosts_of_env(env),
             *(agent.hosts(env) if agent else ()),
+            # A task's own servers lie in its sandbox or among its hosts; a job's are the job's word.
+            *(entry for server in config.agent.mcp_servers if (entry := host_entry(server.url))),
         ]
     )
 
@@ -181,7 +184,7 @@ def not_enforced(task: Task, kind: str) -> list[str]:
 def without_effect(task: Task) -> list[str]:
     """What a task brings along that no agent of this version takes."""
     compose = read_compose(task)
-    notes = [*compose.warnings] if compose else []
+    notes = [f"{compose.path.name}: {warning}" for warning in compose.warnings] if compose else []
     if task.config.environment.skills_dir:
         notes.append("skills_dir has no effect: no agent here takes skills from the task")
     folders = (task.path, *(step.directory for step in task.steps))

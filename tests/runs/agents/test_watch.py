@@ -137,7 +137,7 @@ async def test_an_agent_that_stands_still_is_stopped(run: AgentRun) -> None:
 
 async def test_a_process_that_outlives_its_final_message_is_ended_by_name(run: AgentRun) -> None:
     with pytest.raises(AgentLingerError):
-        await watch(run, "echo '{\"done\": true}'; sleep 60", max_linger_sec=0.5, max_idle_sec=0.1)
+        await watch(run, "echo '{\"done\": true}'; sleep 60", max_linger_sec=0.5)
 
 
 async def test_a_bad_end_carries_the_last_words(run: AgentRun) -> None:
