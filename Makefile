@@ -1,5 +1,5 @@
 # `make run` and `make test` need nothing but a shell: they set up the rest and say what they do.
-.PHONY: run test test-peers serve lint fmt types bench vendor docs lock venv-base venv-dev
+.PHONY: run test test-peers test-agents serve lint fmt types bench vendor docs lock venv-base venv-dev
 .NOTPARALLEL:
 python := .venv/bin/python
 export PYTHONUNBUFFERED := 1
@@ -13,6 +13,10 @@ test: venv-dev ## prepare all, then lint, types and every test
 test-peers: venv-dev ## let pier and harbor read what is written here (installs both, 900 MB, on the first call)
 	@$(python) -m pier_site.bootstrap images
 	$(python) -m pytest -m peers tests/peers
+
+test-agents: venv-dev ## run every agent CLI for real, in Docker, against a scripted model (several minutes)
+	@$(python) -m pier_site.bootstrap images
+	$(python) -m pytest -m "agents or agents_all" tests/agents
 
 serve: venv-base ## the site as in production, on PORT (8000)
 	$(python) manage.py collectstatic --noinput --verbosity 0 && $(python) manage.py migrate --verbosity 0

@@ -3,10 +3,12 @@
 What differs is declared by a subclass; its life while it runs is `watch.py`'s.
 """
 
+import asyncio
 import os
 import shlex
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -22,13 +24,15 @@ from runs.agents.conversion.images import FOLDER as IMAGES
 from runs.agents.conversion.images import ImageStore
 from runs.agents.install import Install
 from runs.agents.watch import Guards, watch_agent
-from runs.errors import AgentFailed
+from runs.errors import AgentFailed, SandboxFailed
 from runs.formats.reading import read_text
 from runs.formats.result import AgentContext
 from runs.prices.table import PriceTable, list_prices
 from runs.prices.timing import write_call_log
 
 MAX_TEMPLATE_BYTES = 1024 * 1024
+# Who cancels a job waits for this.
+AFTER_SEC = 5.0
 
 COMMON = (
     Argument("version", "text", "The version to install; without it the tested one."),
@@ -152,8 +156,11 @@ class InstalledAgent(Agent):
                 guards=Guards.of(self.values),
             )
         finally:
-            await self._clear(run, launch)
-            await self.after(run)
+            # A sandbox that is lost has said so already, and keeps no secret.
+            with suppress(SandboxFailed, TimeoutError):
+                async with asyncio.timeout(AFTER_SEC):
+                    await self._clear(run, launch)
+                    await self.after(run)
         return AgentContext()
 
     def finish(self, run: AgentRun) -> AgentContext | None:

@@ -14,12 +14,7 @@ from runs.trial.plan import TrialPlan, new_trial_name
 
 EXAMPLES_SHOWN = 5
 UNSUPPORTED_OF_ENVIRONMENT = ("override_gpus",)
-UNSUPPORTED_OF_AGENT = (
-    "base_url",
-    "n_concurrent",
-    "skills",
-    "mcp_servers",
-)
+UNSUPPORTED_OF_AGENT = ("base_url", "n_concurrent")
 
 
 def expand(config: JobConfig, job_directory: Path, job_id: UUID, *, check_agents: bool = True) -> list[TrialPlan]:
