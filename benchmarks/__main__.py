@@ -1,4 +1,7 @@
-"""Runs the benchmarks that are named, or all: `python -m benchmarks [trial] [help] [index]`."""
+"""Runs the benchmarks that are named: `python -m benchmarks [trial] [help] [index] [memory] [peers]`.
+
+Without a name all are run but `peers`, which installs Pier (300 MB).
+"""
 
 import os
 import sys
@@ -9,10 +12,16 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pier_site.settings")
     django.setup()
 
-    from benchmarks import command_start, index_rate, trial_overhead
+    from benchmarks import command_start, index_rate, memory, trial_overhead, versus_peers
 
-    BENCHMARKS = {"help": command_start.main, "trial": trial_overhead.main, "index": index_rate.main}
-    wanted = sys.argv[1:] or list(BENCHMARKS)
+    BENCHMARKS = {
+        "help": command_start.main,
+        "trial": trial_overhead.main,
+        "index": index_rate.main,
+        "memory": memory.main,
+        "peers": versus_peers.main,
+    }
+    wanted = sys.argv[1:] or [name for name in BENCHMARKS if name != "peers"]
     unknown = [name for name in wanted if name not in BENCHMARKS]
     if unknown:
         sys.exit(f"there is no benchmark {unknown[0]!r}: choose from {', '.join(BENCHMARKS)}")

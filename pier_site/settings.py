@@ -15,6 +15,15 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 # Where the site keeps its database and its secret key. Job directories may lie anywhere.
 DATA_DIR = Path(os.environ.get("PIER_DATA_DIR", BASE_DIR / "var")).expanduser().resolve()
 
+# What can be made again: programs that agents need, their installations for the host sandbox, locks of builds.
+CACHE_DIR = DATA_DIR / "cache"
+
+# Where agents come from; empty means what npm and pip of this machine use, else the public registries.
+PIER_NPM_REGISTRY = os.environ.get("PIER_NPM_REGISTRY", "")
+PIER_PYPI_INDEX = os.environ.get("PIER_PYPI_INDEX", "")
+# A PEM file with the certificate authorities that sandboxes are to trust besides the public ones.
+PIER_EXTRA_CA_BUNDLE = os.environ.get("PIER_EXTRA_CA_BUNDLE", "")
+
 DEBUG = os.environ.get("PIER_DEBUG", "") == "1"
 SECRET_KEY = os.environ.get("PIER_SECRET_KEY") or secret_key(DATA_DIR / "secret-key")
 ALLOWED_HOSTS = os.environ.get("PIER_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")

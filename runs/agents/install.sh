@@ -3,9 +3,13 @@
 set -eu
 prefix=/opt/pier
 build=$prefix/.build
-unset NODE_OPTIONS NPM_CONFIG_REGISTRY NPM_CONFIG_PREFIX PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# What the task sets for its own Node and Python is not meant for the agent's.
+unset NODE_OPTIONS PYTHONPATH PYTHONHOME VIRTUAL_ENV NPM_CONFIG_REGISTRY NPM_CONFIG_PREFIX npm_config_prefix \
+  NPM_CONFIG_USERCONFIG npm_config_userconfig NPM_CONFIG_GLOBALCONFIG npm_config_globalconfig UV_PYTHON \
+  UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_INDEX UV_INDEX_URL UV_FIND_LINKS UV_OFFLINE UV_NO_BINARY
 export HOME=$build/home TMPDIR=$build/tmp
 mkdir -p "$HOME" "$TMPDIR" $prefix/bin
+cd $build
 
 fail() {
   echo "pier: $*" >&2
@@ -14,6 +18,7 @@ fail() {
 
 package_of() {
   case $1 in
+    node) echo nodejs ;;
     rg) echo ripgrep ;;
     ps) if [ "$manager" = rpm ]; then echo procps-ng; else echo procps; fi ;;
     update-ca-certificates) echo ca-certificates ;;
@@ -107,9 +112,11 @@ case $PIER_METHOD in
     export UV_CACHE_DIR=$build/cache UV_LINK_MODE=copy UV_NO_CONFIG=1 UV_PYTHON_INSTALL_DIR=$prefix/python
     if ! python=$(find_python); then
       echo "pier: the image has no Python $PIER_PYTHON or newer; fetching one"
-      "$uv" python install --no-bin 3.12 || fail "$PIER_AGENT needs Python $PIER_PYTHON or newer. The image has none," \
+      wanted=3.12
+      [ "${PIER_PYTHON#3.}" -le 12 ] || wanted=$PIER_PYTHON
+      "$uv" python install --no-bin "$wanted" || fail "$PIER_AGENT needs Python $PIER_PYTHON or newer. The image has none," \
         "and none could be fetched: use an image with Python, or set UV_PYTHON_INSTALL_MIRROR to a mirror of its builds"
-      python=$(find_python || "$uv" python find --no-project --managed-python 3.12)
+      python=$("$uv" python find --no-project --managed-python "$wanted")
     fi
     environment=$prefix/tools/$PIER_AGENT
     "$uv" venv --no-project --python "$python" "$environment"

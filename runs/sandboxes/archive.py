@@ -32,7 +32,7 @@ def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def archive_of_folders(paths: Sequence[str]) -> bytes:
+def archive_of_folders(paths: Sequence[str]) -> IO[bytes]:
     """A tar, to be unpacked at the root, with empty folders that anybody may write to."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -40,4 +40,5 @@ def archive_of_folders(paths: Sequence[str]) -> bytes:
             member = tarfile.TarInfo(path.strip("/"))
             member.type, member.mode = tarfile.DIRTYPE, 0o777
             tar.addfile(member)
-    return archive.getvalue()
+    archive.seek(0)
+    return archive

@@ -10,6 +10,7 @@ from typing import Literal
 from runs.agents.install import Install
 from runs.errors import SandboxFailed
 from runs.formats.network import NetworkPolicy
+from runs.sandboxes.compose.model import MAIN, ComposeFile
 from runs.sandboxes.egress.listener import Handler
 from runs.sandboxes.extraction import Extraction, ExtractionLimits
 from runs.sandboxes.trees import Change, FileEntry, Receive
@@ -33,6 +34,7 @@ class Resources:
     cpus: float | None = None
     memory_mb: int | None = None
     storage_mb: int | None = None
+    gpus: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class SandboxSpec:
 
     `network` is the policy at the start. What an allowlist lets through and refuses is added to `network_log`.
     `install` is what the agent needs: it is there when `start` has ended, also where the network is closed.
+    `compose` names the containers beside this one; what they write is kept in the folder `service_logs`.
     """
 
     name: str
@@ -92,6 +95,8 @@ class SandboxSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     network_log: Path | None = None
     install: Install | None = None
+    compose: ComposeFile | None = None
+    service_logs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,9 @@ class Sandbox(ABC):
 
     n_memory_kills: int = 0
     """How often processes were killed for want of memory, up to the last command that ended with an error."""
+
+    waiting_for: str = ""
+    """What the start waits for, where there is more than one container."""
 
     @abstractmethod
     async def start(self, *, log: OnOutput) -> None:
@@ -186,6 +194,16 @@ class Sandbox(ABC):
     @abstractmethod
     async def end_processes(self) -> None:
         """Kill every process that was started in the sandbox, daemons and double forks included. Files stay."""
+
+    def part(self, service: str) -> "Sandbox":
+        """The container of one service of the task's compose file. Raises SandboxFailed where there is none."""
+        if service == MAIN:
+            return self
+        raise SandboxFailed(f"there is no service {service!r}: the task has one container")
+
+    async def troubles(self) -> list[str]:
+        """What went wrong beside the agent while it worked, for the result's warnings."""
+        return []
 
     async def written_bytes(self) -> int | None:
         """How much was written in the sandbox since its start, or None where that cannot be told."""

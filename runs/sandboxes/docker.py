@@ -7,20 +7,22 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import docker.errors
-from docker.types import Mount
+from docker.types import DeviceRequest, Mount
 
 from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import SandboxFailed
 from runs.formats.network import NetworkPolicy
 from runs.owner import this_owner
 from runs.sandboxes.archive import archive_of, archive_of_folders
-from runs.sandboxes.base import LOG_FOLDERS, ExecResult, OnOutput, Sandbox, SandboxSpec
+from runs.sandboxes.base import LOG_FOLDERS, ExecResult, OnOutput, ResolvedImage, Sandbox, SandboxSpec
 from runs.sandboxes.docker_files import container_changes, files_at, image_files, save_tree
 from runs.sandboxes.docker_images import resolve_image
+from runs.sandboxes.docker_layers import layered
 from runs.sandboxes.docker_limits import memory_kills, stays_running, written_bytes
+from runs.sandboxes.docker_root import ContainerRoot, NotPlain
 from runs.sandboxes.egress.container import ContainerNetwork
 from runs.sandboxes.egress.listener import Handler
 from runs.sandboxes.egress.mounts import refuse_ways_out
@@ -55,6 +57,16 @@ done
 """
 
 
+def engine_name(name: str) -> str:
+    """A name for something in the engine that nothing else there has."""
+    return re.sub(r"[^a-zA-Z0-9_.-]", "-", f"pier-{name}-{secrets.token_hex(3)}")
+
+
+def labels_of(spec: SandboxSpec) -> dict[str, str]:
+    """The labels by which what belongs to a sandbox is found again when its owner has died."""
+    return {LABEL: "1", f"{LABEL}.owner": this_owner(), **spec.labels}
+
+
 class DockerSandbox(Sandbox):
     """One container: `init` as PID 1, limits, labels of its owner, and no way for its files to reach the host."""
 
@@ -65,25 +77,52 @@ class DockerSandbox(Sandbox):
         self.engine = engine
         self.api = engine.api
         self.container_id: str | None = None
+        self.started_from = ""
+        self.root: ContainerRoot | None = None
         self.network = ContainerNetwork(engine, spec.network, spec.network_log)
 
     async def start(self, *, log: OnOutput) -> None:
         """Resolve the image, create the container, start it, and see that its network is as closed as asked."""
         refuse_ways_out(self.spec.mounts, self.spec.network)
-        labels = {LABEL: "1", f"{LABEL}.owner": this_owner(), **self.spec.labels}
         self.image = await resolve_image(self.engine, self.spec.image, labels={LABEL: "1"}, log=log)
-        name = re.sub(r"[^a-zA-Z0-9_.-]", "-", f"pier-{self.spec.name}-{secrets.token_hex(3)}")
+        await self._make(await self.ready_image(self.image, log))
+        await self.engine.call(self.api.start, self.container_id)
+        await self._settle()
+        await self.engine.call(self._put, archive_of_folders(LOG_FOLDERS))
+
+    async def ready_image(self, image: ResolvedImage, log: OnOutput) -> str:
+        """The id of the image to start: what this machine trusts and what the agent needs are laid on the task's."""
+
+        def builder(spec: SandboxSpec) -> DockerSandbox:
+            return DockerSandbox(spec, self.engine)
+
+        return await layered(self.engine, image, self.spec.install, open_builder=builder, log=log)
+
+    async def _make(self, image: str) -> None:
+        """Create the container on the networks that it starts with."""
+        self.started_from = image
+        name = engine_name(self.spec.name)
         # Shielded: a container whose creation was cancelled half-way would have no one to remove it.
-        creation = asyncio.ensure_future(self.engine.call(self._create, name, self.image.id, labels))
+        creation = asyncio.ensure_future(self.engine.call(self._create, name, image, labels_of(self.spec)))
         try:
             self.container_id = await asyncio.shield(creation)
         except asyncio.CancelledError:
             with suppress(SandboxFailed):
                 self.container_id = await creation
             raise
-        await self.engine.call(self.api.put_archive, self.container_id, "/", archive_of_folders(LOG_FOLDERS))
-        await self.engine.call(self.api.start, self.container_id)
-        await self.network.up(self.container_id)
+        await self.network.attach(self.container_id)
+
+    async def _settle(self) -> None:
+        """After each start of the container: its processes, and so its network and its view of the files, are new."""
+        container = self._container()
+        await self.network.up(container)
+        self.root = await self.engine.call(ContainerRoot.of, self.api, container)
+
+    async def _unsettle(self) -> None:
+        root, self.root = self.root, None
+        if root:
+            root.close()
+        await self.network.down()
 
     def _create(self, name: str, image: str, labels: dict[str, str]) -> str:
         resources = self.spec.resources
@@ -93,35 +132,48 @@ class DockerSandbox(Sandbox):
         if resources.memory_mb:
             # The same limit for memory and memory with swap: otherwise swap doubles it.
             limits["mem_limit"] = limits["memswap_limit"] = f"{resources.memory_mb}m"
+        if resources.gpus:
+            limits["device_requests"] = [DeviceRequest(count=resources.gpus, capabilities=[["gpu"]])]
         mounts = [
             Mount(type=mount.kind, source=mount.source, target=mount.target, read_only=mount.read_only)
             for mount in self.spec.mounts
         ]
-        host_config = self.api.create_host_config(
-            mounts=mounts,
-            init=True,
-            network_mode=self.network.engine_mode,
-            cap_drop=DROPPED_CAPABILITIES,
-            extra_hosts={name[:63]: "127.0.0.1"},
+        host_options: dict[str, Any] = {
+            "mounts": mounts,
+            "init": True,
+            "network_mode": self.network.engine_mode,
+            "cap_drop": DROPPED_CAPABILITIES,
+            "extra_hosts": {name[:63]: "127.0.0.1"},
             **limits,
-        )
-        container = self.api.create_container(
-            image,
-            entrypoint=KEEP_ALIVE,
-            name=name,
-            hostname=name[:63],
-            environment=dict(self.spec.env),
-            working_dir=self.spec.workdir,
-            labels=labels,
-            host_config=host_config,
-        )
+        }
+        options: dict[str, Any] = {
+            "entrypoint": KEEP_ALIVE,
+            "name": name,
+            "hostname": name[:63],
+            "environment": dict(self.spec.env),
+            "working_dir": self.spec.workdir,
+            "labels": labels,
+        }
+        self._adapt(host_options, options)
+        host_config = self.api.create_host_config(**host_options)
+        container = self.api.create_container(image, host_config=host_config, **options)
         checkpoint(Checkpoint.SANDBOX_CREATED)
         return cast("str", container["Id"])
+
+    def _adapt(self, host_options: dict[str, Any], options: dict[str, Any]) -> None:
+        """Change what the engine is asked for; `host_options` are those of its HostConfig."""
 
     def _container(self) -> str:
         if self.container_id is None:
             raise SandboxFailed(f"the sandbox {self.spec.name} is not running")
         return self.container_id
+
+    def _root(self) -> ContainerRoot:
+        """The way to the container's files past the engine. Raises NotPlain where there is none."""
+        self._container()
+        if root := self.root:
+            return root
+        raise NotPlain(f"the files of {self.spec.name} are not this process's to open")
 
     async def exec(
         self,
@@ -134,9 +186,22 @@ class DockerSandbox(Sandbox):
         on_output: OnOutput | None = None,
     ) -> ExecResult:
         """Run a command over a raw connection to the engine; no thread is held while it runs."""
+        argv = ["/bin/sh", "-c", IN_BASH, command]
+        return await self.run(argv, env=env, user=user, cwd=cwd, stdin=stdin, on_output=on_output)
+
+    async def run(
+        self,
+        argv: list[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        cwd: str | None = None,
+        stdin: bytes = b"",
+        on_output: OnOutput | None = None,
+    ) -> ExecResult:
+        """`exec` for a program with its arguments; no shell is needed."""
         mark = secrets.token_hex(8)
         env = {**self.network.variables, **(env or {}), EXEC_MARK: mark}
-        argv = ["/bin/sh", "-c", IN_BASH, command]
         exec_id = await self._prepare_exec(argv, env=env, user=user, cwd=cwd, stdin=True)
         reader, writer = await open_exec(self.api, exec_id)
         checkpoint(Checkpoint.COMMAND_RUNNING)
@@ -169,6 +234,11 @@ class DockerSandbox(Sandbox):
         was_killed = exit_code == KILLED and self.n_memory_kills == kills
         if was_killed and not await self.engine.call(stays_running, self.api, container):
             raise SandboxFailed(f"the container of {self.spec.name} was stopped from outside while a command ran")
+
+    async def is_running(self) -> bool:
+        """Whether the container's own process is there."""
+        inspected: dict[str, Any] = await self.engine.call(self.api.inspect_container, self._container())
+        return bool(inspected["State"]["Running"])
 
     async def written_bytes(self) -> int | None:
         """The size of the container's writable layer."""
@@ -216,7 +286,21 @@ class DockerSandbox(Sandbox):
     async def upload(self, source: Path, target: str) -> None:
         """Send one tar."""
         with await self.engine.call(archive_of, source, target) as archive:
-            await self.engine.call(self.api.put_archive, self._container(), "/", cast("bytes", archive))
+            await self.engine.call(self._put, archive)
+
+    def _put(self, archive: IO[bytes]) -> None:
+        try:
+            self._root().put(archive)
+        except NotPlain:
+            archive.seek(0)
+            self.api.put_archive(self._container(), "/", cast("bytes", archive))
+
+    async def empty(self, *folders: str) -> None:
+        """Without a command in the sandbox, where that is possible: what an agent left there could answer for it."""
+        try:
+            await self.engine.call(self._root().empty, folders)
+        except NotPlain:
+            await super().empty(*folders)
 
     async def download(
         self, source: str, target: Path, *, limits: ExtractionLimits | None = None, exclude: Sequence[str] = ()
@@ -227,6 +311,8 @@ class DockerSandbox(Sandbox):
     def _download(
         self, source: str, target: Path, limits: ExtractionLimits | None, exclude: Sequence[str]
     ) -> Extraction:
+        with suppress(NotPlain):
+            return extract([self._root().tar_of(source)], target, limits=limits, exclude=exclude)
         try:
             chunks, _ = self.api.get_archive(self._container(), source)
         except docker.errors.NotFound as error:
@@ -241,8 +327,14 @@ class DockerSandbox(Sandbox):
         return self.spec.workdir or (self.image.workdir if self.image else "/")
 
     async def save(self, source: str, receive: Receive) -> None:
-        """Read by the engine."""
-        await self.engine.call(save_tree, self.api, self._container(), source, receive)
+        """Read by the engine, where it is more than a little."""
+        await self.engine.call(self._save, source, receive)
+
+    def _save(self, source: str, receive: Receive) -> None:
+        try:
+            receive(self._root().tar_of(source))
+        except NotPlain:
+            save_tree(self.api, self._container(), source, receive)
 
     async def changes(self) -> list[Change] | None:
         """What the engine says, without volumes and mounts."""
@@ -253,7 +345,7 @@ class DockerSandbox(Sandbox):
         if self.image is None:
             return {}
         name, labels = f"pier-image-{secrets.token_hex(6)}", {LABEL: "1", f"{LABEL}.owner": this_owner()}
-        return await self.engine.call(image_files, self.api, self.image.id, paths, name=name, labels=labels)
+        return await self.engine.call(image_files, self.api, self.started_from, paths, name=name, labels=labels)
 
     async def files(self, paths: Sequence[str]) -> dict[str, FileEntry]:
         """Read by the engine."""
@@ -272,14 +364,14 @@ class DockerSandbox(Sandbox):
     async def end_processes(self) -> None:
         """Restart the container: the kernel ends every process of its PID namespace, and the files stay."""
         self.network.check()
-        await self.network.down()
+        await self._unsettle()
         await self.engine.call(self.api.restart, self._container(), timeout=0)
-        await self.network.up(self._container())
+        await self._settle()
 
     async def stop(self) -> None:
         """Kill and remove the container with its anonymous volumes."""
         try:
-            await self.network.down()
+            await self._unsettle()
         finally:
             if self.container_id is not None:
                 await self.engine.call(self._remove, self.container_id)

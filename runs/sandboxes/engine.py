@@ -13,11 +13,13 @@ import requests
 from docker.errors import DockerException
 
 from runs.errors import InputInvalid, SandboxFailed
+from runs.sandboxes.single_flight import SingleFlight
 
 # Calls of the engine are short (start is the longest, about 0.2 s); builds and pulls stream.
 CALL_TIMEOUT_SEC = 60
 CONNECT_TIMEOUT_SEC = 10
 THREADS = 16
+MAX_EXPLANATION = 1000
 
 
 class EngineUnavailable(InputInvalid):
@@ -37,7 +39,8 @@ class Engine:
     def __init__(self, api: docker.APIClient) -> None:
         self.api = api
         self._slots = asyncio.Semaphore(THREADS)
-        self._build_locks: dict[str, asyncio.Lock] = {}
+        self.flights = SingleFlight()
+        """Pulls and builds under way: fifty trials that want the same image make it once."""
         self._platform = ""
 
     @classmethod
@@ -65,10 +68,6 @@ class Engine:
             version = self.api.version()
             self._platform = f"{version['Os']}/{version['Arch']}"
         return self._platform
-
-    def build_lock(self, tag: str) -> asyncio.Lock:
-        """One lock an image: fifty trials that want the same image build it once."""
-        return self._build_locks.setdefault(tag, asyncio.Lock())
 
     def close(self) -> None:
         """Calls under way end on their own; nobody waits for them."""
@@ -116,8 +115,9 @@ def _settle[T](finished: Future[T], outcome: asyncio.Future[T], at_end: Callable
 
 def explain(error: Exception) -> str:
     """What the engine said, without the SDK's wrapping."""
-    explanation = getattr(error, "explanation", None)
-    return str(explanation or error)
+    explanation = str(getattr(error, "explanation", None) or error)
+    # It may quote what a sandbox made up: a path of five thousand folders is one word.
+    return explanation if len(explanation) <= MAX_EXPLANATION else f"{explanation[:MAX_EXPLANATION]}…"
 
 
 def _first_words(error: Exception) -> str:

@@ -34,7 +34,7 @@ async def open_exec(api: APIClient, exec_id: str) -> tuple[asyncio.StreamReader,
 
 
 async def _open(api: APIClient, exec_id: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await _connect(api)
+    reader, writer = await connect(api)
     body = json.dumps({"Detach": False, "Tty": False}).encode()
     head = (
         f"POST /v{api.api_version}/exec/{exec_id}/start HTTP/1.1\r\nHost: docker\r\nContent-Type: application/json\r\n"
@@ -51,7 +51,8 @@ async def _open(api: APIClient, exec_id: str) -> tuple[asyncio.StreamReader, asy
     return reader, writer
 
 
-async def _connect(api: APIClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(api: APIClient) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection to the engine of its own. Raises OSError, SandboxFailed."""
     host = os.environ.get("DOCKER_HOST") or None
     address = str(parse_host(host))
     if address.startswith("http+unix://"):

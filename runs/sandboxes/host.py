@@ -19,14 +19,16 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from runs.agents.install import PREFIX
 from runs.checkpoints import Checkpoint, checkpoint
-from runs.errors import InputInvalid, SandboxFailed
+from runs.errors import InputInvalid, SandboxFailed, TaskInvalid
 from runs.formats.network import NetworkPolicy
 from runs.owner import is_alive, this_owner
 from runs.sandboxes.archive import archive_of
 from runs.sandboxes.base import LOG_FOLDERS, SOLUTION, TESTS, ExecResult, OnOutput, Sandbox, SandboxSpec, Stream
 from runs.sandboxes.egress.listener import BACKLOG, Handler, Listener
 from runs.sandboxes.extraction import Extraction, ExtractionLimits, SourceMissing, extract
+from runs.sandboxes.host_installs import installed_folder, trust_variables
 from runs.sandboxes.trees import Change, FileEntry, changes_between, file_entry
 
 DEFAULT_WORKDIR = "/app"
@@ -38,14 +40,15 @@ FOLDER = "pier-host-"
 SANDBOX_MARK = "PIER_SANDBOX"
 EXEC_MARK = "PIER_EXEC"
 
-# $0 the sandbox's folder, $1 the working directory, $2 the command. The mounts die with the process's namespace.
+# $0 the sandbox's folder, $1 the working directory, $2 the command, $3 and $4 the agent's folder, or nothing, and how
+# it is mounted (ro, rw). The mounts die with the process's namespace.
 VIEW = r"""
 set -e
 view="$0/view"; own="$0/files"
 mount -t tmpfs -o mode=755 pier-site "$view"
 for path in /*; do
   name="${path#/}"
-  if [ -e "$own/$name" ]; then continue
+  if [ -e "$own/$name" ] || { [ -n "$3" ] && [ "$name" = opt ]; }; then continue
   elif [ -L "$path" ]; then ln -s "$(readlink "$path")" "$view/$name"
   elif [ -d "$path" ]; then mkdir "$view/$name"; mount --rbind "$path" "$view/$name"
   fi
@@ -53,6 +56,16 @@ done
 for path in "$own"/*; do
   name="${path##*/}"; mkdir -p "$view/$name"; mount --bind "$path" "$view/$name"
 done
+if [ -n "$3" ]; then
+  mkdir -p "$view/opt/pier"
+  for path in /opt/*; do
+    name="${path##*/}"
+    if [ -e "$own/opt" ] || [ "$name" = pier ] || [ ! -d "$path" ]; then continue; fi
+    mkdir "$view/opt/$name"; mount --rbind "$path" "$view/opt/$name"
+  done
+  mount --bind "$3" "$view/opt/pier"
+  [ "$4" = rw ] || mount -o remount,bind,ro "$view/opt/pier" 2>/dev/null || true
+fi
 exec chroot "$view" /bin/sh -c '
   cd "$0" && if command -v bash >/dev/null 2>&1; then exec bash -c "$1"; else exec sh -c "$1"; fi
 ' "$1" "$2"
@@ -70,8 +83,10 @@ class HostSandbox(Sandbox):
 
     kind = "host"
 
-    def __init__(self, spec: SandboxSpec) -> None:
+    def __init__(self, spec: SandboxSpec, *, being_installed: Path | None = None) -> None:
         self.spec = spec
+        self._being_installed = being_installed
+        self._agent: Path | None = being_installed
         self._root: Path | None = None
         self._listeners: list[Listener] = []
 
@@ -85,6 +100,8 @@ class HostSandbox(Sandbox):
     async def start(self, *, log: OnOutput) -> None:
         """Make the folders and copy the environment's files to the working directory."""
         check_host_support()
+        if self.spec.compose:
+            raise TaskInvalid(self.spec.compose.path, "the task has several containers, and the host sandbox has none")
         self._root = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{this_owner()}-"))
         checkpoint(Checkpoint.SANDBOX_CREATED)
         (self._root / "view").mkdir()
@@ -92,6 +109,8 @@ class HostSandbox(Sandbox):
         for directory in (workdir, *map(self._inside, (*LOG_FOLDERS, TESTS, SOLUTION))):
             directory.mkdir(parents=True)
         context = self.spec.image.context
+        if self.spec.install:
+            self._agent = await installed_folder(self.spec.install, open_builder=_builder, log=log)
         log("stdout", b"No isolation: commands run on this machine; the Dockerfile is not run.\n")
         log("stdout", f"The network is that of this machine; `{self.spec.network.mode}` is not enforced.\n".encode())
         if context and context.is_dir():
@@ -124,6 +143,7 @@ class HostSandbox(Sandbox):
         process = await asyncio.create_subprocess_exec(
             "unshare", *namespaces, "--", "/bin/sh", "-c", VIEW,
             str(self.root), cwd or self.spec.workdir or DEFAULT_WORKDIR, command,
+            str(self._agent or ""), "rw" if self._being_installed else "ro",
             env={**_base_environment(), **self.spec.env, **(env or {}), SANDBOX_MARK: self.root.name, EXEC_MARK: mark},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -143,9 +163,13 @@ class HostSandbox(Sandbox):
 
     async def upload(self, source: Path, target: str) -> None:
         """Copy, through the same kind of archive as the other sandboxes."""
-        self._inside(target)
+        folder = self.root / "files"
+        if self._being_installed and PurePosixPath(target).is_relative_to(PREFIX):
+            folder, target = self._being_installed, str(PurePosixPath(target).relative_to(PREFIX))
+        else:
+            self._inside(target)
         with archive_of(source, target) as archive, tarfile.open(fileobj=archive) as tar:
-            tar.extractall(self.root / "files", filter="tar")
+            tar.extractall(folder, filter="tar")
 
     async def download(
         self, source: str, target: Path, *, limits: ExtractionLimits | None = None, exclude: Sequence[str] = ()
@@ -200,6 +224,10 @@ class HostSandbox(Sandbox):
             self._root = None
 
 
+def _builder(spec: SandboxSpec, folder: Path) -> HostSandbox:
+    return HostSandbox(spec, being_installed=folder)
+
+
 def _remove(root: Path) -> None:
     kill_marked(f"{SANDBOX_MARK}={root.name}")
     shutil.rmtree(root, ignore_errors=True)
@@ -224,6 +252,7 @@ def _base_environment() -> dict[str, str]:
     """What a program needs to run; nothing else of the runner's environment, which may hold keys."""
     return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TZ") if name in os.environ} | {
         "HOME": "/tmp",  # noqa: S108 - a folder that exists in every view
+        **trust_variables(),
     }
 
 

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from runs.agents.registry import create_agent
 from runs.errors import InputInvalid, JobInvalid, TaskInvalid
-from runs.formats.job import DatasetConfig, JobConfig, TaskSource, TrialConfig
+from runs.formats.job import AgentConfig, DatasetConfig, JobConfig, TaskSource, TrialConfig
 from runs.formats.task_directory import find_tasks, is_task_directory, load_task
 from runs.trial.plan import TrialPlan, new_trial_name
 
 EXAMPLES_SHOWN = 5
-UNSUPPORTED_OF_ENVIRONMENT = ("override_gpus",)
 UNSUPPORTED_OF_AGENT = ("base_url", "n_concurrent")
 
 
@@ -30,23 +29,23 @@ def expand(config: JobConfig, job_directory: Path, job_id: UUID, *, check_agents
     if not tasks:
         raise JobInvalid("the job names no task: give -p TASK_OR_DATASET, or tasks or datasets in the job file")
     _refuse_if_none_loads(tasks, config)
-    shared = {name: getattr(config, name) for name in TrialConfig.model_fields if name in JobConfig.model_fields}
     return [
-        TrialPlan(
-            config=TrialConfig(
-                **shared,
-                task=task,
-                trial_name=new_trial_name(task.path),
-                trials_dir=job_directory,
-                agent=agent,
-                job_id=job_id,
-            ),
-            attempt=attempt,
-        )
+        planned(config, task, agent, attempt, directory=job_directory / new_trial_name(task.path), job_id=job_id)
         for attempt in range(1, config.n_attempts + 1)
         for task in tasks
         for agent in config.agents
     ]
+
+
+def planned(
+    config: JobConfig, task: TaskSource, agent: AgentConfig, attempt: int, *, directory: Path, job_id: UUID
+) -> TrialPlan:
+    """The plan of one trial of a job; `directory` is the trial's own."""
+    shared = {name: getattr(config, name) for name in TrialConfig.model_fields if name in JobConfig.model_fields}
+    trial = TrialConfig(
+        **shared, task=task, trial_name=directory.name, trials_dir=directory.parent, agent=agent, job_id=job_id
+    )
+    return TrialPlan(trial, attempt)
 
 
 def source_of(path: Path) -> tuple[list[TaskSource], list[DatasetConfig]]:
@@ -103,16 +102,7 @@ def _refuse_if_none_loads(tasks: Sequence[TaskSource], config: JobConfig) -> Non
 
 def refuse_unsupported(config: JobConfig) -> None:
     """Raise JobInvalid for settings that are understood but not honoured here: nothing is silently ignored."""
-    refused = [
-        name
-        for prefix, section, names in (
-            ("environment.", config.environment, UNSUPPORTED_OF_ENVIRONMENT),
-            *(("agents[].", agent, UNSUPPORTED_OF_AGENT) for agent in config.agents),
-        )
-        for key in names
-        if getattr(section, key)
-        for name in (f"{prefix}{key}",)
-    ]
+    refused = [f"agents[].{key}" for agent in config.agents for key in UNSUPPORTED_OF_AGENT if getattr(agent, key)]
     if config.environment.type == "host" and config.environment.mounts:
         refused.append("environment.mounts on the host")
     if not config.environment.delete:

@@ -3,9 +3,12 @@
 Measured at most every few minutes and within bounds, so that a page may ask at each request.
 """
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +25,7 @@ from runs.scheduling.prune import NAMELESS, OWN_NAMES, RECORDING
 from runs.trial.directory import WORKSPACE
 
 MAX_AGE_SEC = 300.0
+FORGOTTEN_AFTER_SEC = 86_400.0
 # One measurement looks at no more than this; what it leaves out is said.
 MAX_FILES, MAX_SEC = 200_000, 5.0
 
@@ -72,17 +76,22 @@ def space_used(job_directories: Sequence[Path], *, max_age_sec: float = MAX_AGE_
 
     That takes a few calls of the engine, and at most MAX_SEC for files.
     """
-    path = Path(settings.CACHE_DIR, "space.json")
     wanted = sorted({str(directory) for directory in job_directories})
+    folder = Path(settings.CACHE_DIR, "space")
+    # Who may see other jobs has other measurements.
+    path = folder / f"{hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:24]}.json"
     try:
         kept = Space.model_validate_json(path.read_text())
-        is_of_these = sorted(job.directory for job in kept.jobs) == wanted
-        if is_of_these and 0 <= time.time() - kept.measured_at_sec < max_age_sec:
+        if 0 <= time.time() - kept.measured_at_sec < max_age_sec:
             return kept
     except (OSError, ValidationError):
         pass  # nothing is known yet, or by another version
     space = _measured(map(Path, wanted))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.json"):
+        with suppress(FileNotFoundError):  # another process was first
+            if time.time() - old.stat().st_mtime > FORGOTTEN_AFTER_SEC:
+                old.unlink()
     write_atomically(path, space.model_dump_json())
     return space
 

@@ -11,6 +11,7 @@ from runs.errors import InputInvalid, PierError
 from runs.formats.job import AgentConfig, JobConfig, load_job_config
 from runs.formats.task_directory import Task, load_task, verifier_is_separate
 from runs.sandboxes.base import Image, SandboxSpec
+from runs.sandboxes.certificates import authorities
 from runs.sandboxes.compose.images import images_of_file
 from runs.sandboxes.compose.reader import read_compose
 from runs.sandboxes.docker import LABEL, DockerSandbox
@@ -83,8 +84,10 @@ async def prebuild(
 
     Every agent of `installs` is installed on the image in which it will work.
 
-    A task that cannot be read or built is in the answer and stops no other. Raises EngineUnavailable.
+    A task that cannot be read or built is in the answer and stops no other. Raises EngineUnavailable, and InputInvalid
+    for a setting with which none can be built.
     """
+    authorities()
     engine = Engine.connect()
     logs.mkdir(parents=True, exist_ok=True)
     places = asyncio.Semaphore(n_concurrent)

@@ -86,12 +86,21 @@ class TrialDirectory:
         return [self.root, *(folder for stage in stages for folder in (stage / "agent", stage / "artifacts"))]
 
     def put_aside(self, execution: int) -> None:
-        """Move what an execution left to executions/N/: the next one begins with an empty directory."""
+        """Move what an execution left to executions/N/: the next one begins with an empty directory.
+
+        Nothing is done where that has been done. Cut off in the middle, it can be called again: until all is moved,
+        the folder's name has a dot before it.
+        """
         target = self.root / EXECUTIONS / str(execution)
-        target.mkdir(parents=True)
-        for path in self.root.iterdir():
+        if target.exists():
+            return
+        unfinished = target.with_name(f".{execution}")
+        unfinished.mkdir(parents=True, exist_ok=True)
+        # The result first: without it the trial counts as one that did not end, however much of it is here still.
+        for path in sorted(self.root.iterdir(), key=lambda path: path != self.result):
             if path.name != EXECUTIONS:
-                path.rename(target / path.name)
+                path.rename(unfinished / path.name)
+        unfinished.rename(target)
 
     def folders(self, task_step: str | None = None) -> Folders:
         """Where the logs of the trial lie, or those of one TaskStep of a multi-step task."""

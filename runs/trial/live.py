@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from asgiref.sync import sync_to_async
+from django.db import OperationalError
 
 from runs.agents.conversion.base import MAIN, StepUpdate
 from runs.agents.conversion.usage import Totals
@@ -26,12 +27,21 @@ class LiveTrajectory:
         self._path = logs / LIVE_FILE
         self._index = index
         self._written: dict[tuple[str, int], int] = {}
+        self._unindexed: dict[tuple[str, int], StepUpdate] = {}
 
     async def take(self, updates: Sequence[StepUpdate], totals: Totals) -> None:
-        """Write steps that are new or have grown. Raises ExecutionSuperseded when the trial is someone else's now."""
+        """Write steps that are new or have grown. Raises ExecutionSuperseded when the trial is someone else's now.
+
+        While the database is locked or away the file alone has them; the index gets them with the next ones.
+        """
         self._append((update.thread, update.step) for update in updates)
         if self._index:
-            await sync_to_async(self._index.write)(_by_thread(updates), _columns(totals))
+            self._unindexed |= {(update.thread, update.step.step_id): update for update in updates}
+            try:
+                await sync_to_async(self._index.write)(_by_thread(self._unindexed.values()), _columns(totals))
+            except OperationalError:
+                return
+            self._unindexed.clear()
 
     def complete(self, trajectory: Trajectory) -> None:
         """Add what the final trajectory has beyond the lines written so far, so that the file says the same."""
@@ -54,7 +64,7 @@ def _line(thread: str, step: Step) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _by_thread(updates: Sequence[StepUpdate]) -> list[ThreadUpdate]:
+def _by_thread(updates: Iterable[StepUpdate]) -> list[ThreadUpdate]:
     steps: dict[str, list[Step]] = defaultdict(list)
     for update in updates:
         steps["" if update.thread == MAIN else update.thread].append(update.step)

@@ -23,11 +23,20 @@ class Multipliers:
 
 @dataclass(frozen=True, slots=True)
 class TrialPlan:
-    """The k-th attempt (`attempt`, from 1) at a task by one agent of a job, and which try at it this is."""
+    """The k-th attempt (`attempt`, from 1) at a task by one agent of a job, and which try at it this is.
+
+    `first_execution` is the one that the job's retries are counted from: what was interrupted is no failure.
+    """
 
     config: TrialConfig
     attempt: int
     execution: int = 1
+    first_execution: int = 1
+
+    @property
+    def n_tries(self) -> int:
+        """How many tries this is, as the job's retry rules count."""
+        return self.execution - self.first_execution + 1
 
     @property
     def name(self) -> str:

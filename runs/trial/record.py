@@ -1,10 +1,11 @@
 """What a trial finds out while it runs: times, outcomes, exceptions, log lines; and how that becomes result.json."""
 
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, cast
 
@@ -58,6 +59,7 @@ class TrialRecord:
         self.plan = plan
         self.directory = TrialDirectory(plan.directory)
         self.started_at = now()
+        self._began = time.monotonic()
         self.timings: dict[Phase, Timing] = {}
         self.stages: list[StageRecord] = []
         self.exception: ExceptionInfo | None = None
@@ -69,6 +71,10 @@ class TrialRecord:
         self.warnings: list[str] = []
         self.image: ResolvedImage | None = None
         self._on_phase = on_phase
+
+    def now(self) -> datetime:
+        """The time by a clock that runs evenly from the trial's start: no duration is wrong when the machine's is set."""
+        return self.started_at + timedelta(seconds=time.monotonic() - self._began)
 
     def log(self, message: str) -> None:
         """Add a line to trial.log."""
@@ -83,7 +89,7 @@ class TrialRecord:
     @asynccontextmanager
     async def phase(self, phase: Phase, stage: StageRecord | None = None) -> AsyncIterator[None]:
         """Time the body as `phase`, of the stage if one is given, and tell who watches that it began."""
-        timing = Timing(started_at=now())
+        timing = Timing(started_at=self.now())
         (stage.timings if stage else self.timings)[phase] = timing
         detail = stage.task_step or "" if stage else ""
         self.log(f"phase {phase}{f' of step {detail}' if detail else ''}")
@@ -91,7 +97,7 @@ class TrialRecord:
         try:
             yield
         finally:
-            timing.finished_at = now()
+            timing.finished_at = self.now()
 
     def fail(self, error: BaseException, stage: StageRecord | None = None) -> None:
         """Record what ended the trial or the stage. The first exception of each is the one that counts."""

@@ -17,7 +17,7 @@ from runs.formats.result import (
 )
 from runs.models import Phase
 from runs.sandboxes.base import ResolvedImage
-from runs.trial.record import StageRecord, TrialRecord, now
+from runs.trial.record import StageRecord, TrialRecord
 
 Strategy = Literal["mean", "final"]
 SUMMED = ("n_input_tokens", "n_cache_tokens", "n_output_tokens", "cost_usd", "summarization_count", "n_agent_steps")
@@ -48,7 +48,7 @@ def trial_result(record: TrialRecord, agent: Agent | None) -> TrialResult:
         verifier_environment_mode=record.verifier_mode,
         exception_info=record.exception,
         started_at=record.started_at,
-        finished_at=now(),
+        finished_at=record.now(),
         environment_setup=record.timings.get(Phase.ENVIRONMENT_SETUP),
         agent_setup=record.timings.get(Phase.AGENT_SETUP),
         agent_execution=only.timings.get(Phase.AGENT_EXECUTION) if only else None,

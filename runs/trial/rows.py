@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import ExecutionSuperseded
+from runs.formats.result import TrialResult
 from runs.indexing.trial import index_trial
 from runs.models import LIVE, Job, Phase, Status, Trial
 from runs.trial.plan import TrialPlan
@@ -54,6 +55,13 @@ def queue_again(mine: Claim) -> None:
     """Queue the trial for its next execution, still this runner's. Raises ExecutionSuperseded."""
     _update(mine, phase="", status=Status.QUEUED, execution=mine.execution + 1)
     checkpoint(Checkpoint.TRIAL_QUEUED_AGAIN)
+
+
+def keep_result(job: Job, plan: TrialPlan, result: TrialResult, owner: str) -> None:
+    """End a trial of this runner's that is not begun again as the files of its latest execution say."""
+    mine = Trial.objects.filter(job=job, name=plan.name, owner=owner, status__in=(Status.QUEUED, Status.CANCELLED))
+    if mine.update(status=Status.FINISHED, phase="", execution=result.execution or plan.execution - 1):
+        index_trial(job, plan.directory, only_if_changed=False, owner=owner)
 
 
 def _update(mine: Claim, **columns: str | int) -> None:

@@ -95,6 +95,7 @@ def _spec(
             cpus=job.override_cpus or section.cpus,
             memory_mb=job.override_memory_mb or section.memory_mb,
             storage_mb=job.override_storage_mb or section.storage_mb,
+            gpus=section.gpus if job.override_gpus is None else job.override_gpus,
         ),
         mounts=tuple(ready_mounts(job.mounts)),
         labels={TRIAL_LABEL: plan.name, JOB_LABEL: plan.job_id},
@@ -165,8 +166,8 @@ def refuse_unsupported_task(task: Task, section: EnvironmentSection) -> None:
     wants = None
     if section.os != "linux":
         wants = f"the operating system {section.os}"
-    elif section.gpus or section.tpu:
-        wants = "GPUs or TPUs"
+    elif section.tpu:
+        wants = "TPUs"
     if wants:
         raise TaskInvalid(task.path, f"the task asks for {wants}, which this version cannot give")
 
@@ -206,7 +207,13 @@ def loose_files(task: Task) -> Path | None:
 
 
 def sandbox_opener(environment: EnvironmentConfig) -> tuple[OpenSandbox, Callable[[], None]]:
-    """How the sandboxes of a job are made, checked to work, and what to call when the job is over."""
+    """How the sandboxes of a job are made, checked to work, and what to call when the job is over.
+
+    Raises InputInvalid for what every trial would fail of.
+    """
+    from runs.sandboxes.certificates import authorities
+
+    authorities()
     if environment.import_path:
         kind = import_class(environment.import_path, Sandbox)
         return (lambda spec: kind(spec, **environment.kwargs)), lambda: None

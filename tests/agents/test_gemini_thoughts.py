@@ -13,7 +13,7 @@ def asked(trial: AgentTrial) -> set[str | None]:
 
 
 def reasoning(trial: AgentTrial) -> list[str]:
-    return [step.reasoning for step in trial.trajectory.steps if step.source == "agent"]
+    return [step.reasoning or "" for step in trial.trajectory.steps if step.source == "agent"]
 
 
 async def test_reasoning_effort_gets_its_level_and_readable_thoughts(run_agent: RunAgent) -> None:

@@ -105,11 +105,28 @@ def processes_with(mark: bytes) -> Iterator[int]:
             continue
 
 
+COMPOSE = """
+services:
+  main: {depends_on: [side]}
+  side:
+    image: python:3.11-slim-bookworm
+    command: [sh, -c, "echo begun; exec sleep 300"]
+    volumes: ["store:/store", "./data:/data"]
+volumes: {store: }
+"""
+
+
 def write_job(folder: Path, *, sandbox: str, fails: bool) -> Path:
     """A job of two tasks, one after the other, whose failures are tried once more."""
     for name in ("one", "two"):
         test = "#!/bin/bash\nexit 1\n" if fails else None
         make_task(folder / "set", name, solve=SOLVE, **({"test": test} if test else {}))
+    if sandbox == "compose":
+        sandbox = "docker"
+        for name in ("one", "two"):
+            environment = folder / "set" / name / "environment"
+            (environment / "data").mkdir()
+            (environment / "docker-compose.yaml").write_text(COMPOSE)
     retry = {"max_retries": 1, "min_wait_sec": 0.05, "max_wait_sec": 0.1, "exclude_exceptions": []}
     job = {
         "job_name": "crash", "jobs_dir": str(folder / "jobs"), "n_concurrent_trials": 1, "retry": retry,
@@ -119,9 +136,11 @@ def write_job(folder: Path, *, sandbox: str, fails: bool) -> Path:
     return folder / "job.yaml"
 
 
-ON_HOST = [
-    name.value for name in Checkpoint if name not in (Checkpoint.TRIAL_QUEUED_AGAIN, Checkpoint.EXECUTION_PUT_ASIDE)
-]
+NOT_ON_HOST = (
+    *(Checkpoint.TRIAL_QUEUED_AGAIN, Checkpoint.EXECUTION_PUT_ASIDE),
+    *(Checkpoint.NETWORKS_CREATED, Checkpoint.SERVICES_STARTED),
+)
+ON_HOST = [name.value for name in Checkpoint if name not in NOT_ON_HOST]
 LATER_ON_HOST = ["file-half-written:6", "trial-claimed:2", "command-running:4", "result-written:2", "row-finished:2"]
 WITH_RETRIES = ["trial-queued-again", "execution-put-aside", "trial-claimed:2", "result-written:2"]
 ON_DOCKER = [
@@ -132,10 +151,12 @@ ON_DOCKER = [
     "command-running:3",
     "verified",
 ]
+WITH_SERVICES = ["networks-created", "sandbox-created", "sandbox-created:2", "services-started", "command-running"]
 CASES = [
     *(pytest.param("host", point, False, id=f"host-{point}") for point in (*ON_HOST, *LATER_ON_HOST)),
     *(pytest.param("host", point, True, id=f"retries-{point}") for point in WITH_RETRIES),
     *(pytest.param("docker", point, False, id=f"docker-{point}") for point in ON_DOCKER),
+    *(pytest.param("compose", point, False, id=f"services-{point}") for point in WITH_SERVICES),
 ]
 
 
@@ -159,9 +180,14 @@ def test_after_one_reap_nothing_is_left_and_the_rows_agree_with_the_files(
 
 
 def assert_nothing_is_left(jobs: Path, owner: str, engine: DockerClient) -> None:
-    """No container, folder, process or half-written file of the dead runner."""
-    labelled = engine.api.containers(all=True, filters={"label": "pier-site.owner"})
-    assert [item["Names"] for item in labelled if item["Labels"]["pier-site.owner"].startswith(owner)] == []
+    """No container, network, volume, folder, process or half-written file of the dead runner."""
+    wanted = {"label": "pier-site.owner"}
+    labelled = [
+        *engine.api.containers(all=True, filters=wanted),
+        *engine.api.networks(filters=wanted),
+        *(engine.api.volumes(filters=wanted)["Volumes"] or ()),
+    ]
+    assert [item for item in labelled if item["Labels"]["pier-site.owner"].startswith(owner)] == []
     assert list(Path("/tmp").glob(f"pier-host-{owner}*")) == []
     assert list(processes_with(f"PIER_SANDBOX=pier-host-{owner}".encode())) == []
     assert [path for path in jobs.rglob("*") if TEMPORARY.fullmatch(path.name)] == []

@@ -93,9 +93,9 @@ class WebServer:
 
 @asynccontextmanager
 async def web_server(
-    name: str, *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    name: str, *, context: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[WebServer]:
-    """Serve on a free port of `host` while the body runs."""
+    """Serve on `port` of `host`, or on a free one, while the body runs."""
     server = WebServer()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -111,7 +111,7 @@ async def web_server(
         finally:
             writer.close()
 
-    listening = await asyncio.start_server(serve, host, 0, ssl=context)
+    listening = await asyncio.start_server(serve, host, port, ssl=context)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

@@ -255,7 +255,7 @@ class Converter(ABC):
             for draft in thread.steps:
                 self._price(draft, cost_is_told=cost_is_told)
                 if draft.source == "agent" and not draft.is_copied_context and draft.llm_call_count != 0:
-                    totals.add(draft.usage)
+                    totals.add(draft.usage, n_calls=draft.llm_call_count or 1)
         rest = self.summary_usage()
         if rest is not None:
             totals.add(rest, n_calls=0)

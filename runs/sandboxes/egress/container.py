@@ -16,8 +16,9 @@ from runs.sandboxes.egress.carry import forwarder
 from runs.sandboxes.egress.doors import Door, NamespaceDoor, OutsideDoor
 from runs.sandboxes.egress.journal import Journal
 from runs.sandboxes.egress.listener import Handler, Served, raise_file_limit
-from runs.sandboxes.egress.namespace import NamespaceClosedToUs
-from runs.sandboxes.egress.proxy import EgressProxy
+from runs.sandboxes.egress.names import OWN_RESOLVER
+from runs.sandboxes.egress.namespace import NamespaceClosedToUs, PortTaken
+from runs.sandboxes.egress.proxy import TLS_PORT, EgressProxy
 from runs.sandboxes.egress.rules import Allowlist
 from runs.sandboxes.egress.variables import PROXY_PORT, proxy_variables
 from runs.sandboxes.engine import Engine
@@ -45,6 +46,10 @@ class ContainerNetwork:
         """The engine's name for the network that the container is attached to."""
         return engine_network(self.policy)
 
+    async def attach(self, container_id: str) -> None:
+        """Before its first start, put a container on the networks that `engine_mode` does not name."""
+        return
+
     async def up(self, container_id: str) -> None:
         """Settle the network of a container that has just started. Raises SandboxFailed if it is not as asked."""
         await self.down()
@@ -67,11 +72,8 @@ class ContainerNetwork:
         """Put another policy in force. Raises SandboxFailed, and then nothing is reachable that was not before."""
         if policy == self.policy:
             return
-        now, wanted = engine_network(self.policy), engine_network(policy)
         await self.down()
-        if now != wanted:
-            await self.engine.call(self.engine.api.disconnect_container_from_network, container_id, now)
-            await self.engine.call(self.engine.api.connect_container_to_network, container_id, wanted)
+        await self._move(container_id, policy)
         self.policy = policy
         if policy.mode is not NetworkMode.OPEN or self._served or self._resolver:
             await self._settle(container_id)
@@ -91,11 +93,23 @@ class ContainerNetwork:
             if listener.failure:
                 raise SandboxFailed(f"the network inside the sandbox is no longer served: {listener.failure}")
 
+    async def _move(self, container_id: str, policy: NetworkPolicy) -> None:
+        """Put a running container on the engine's network for a policy."""
+        now, wanted = engine_network(self.policy), engine_network(policy)
+        if now != wanted:
+            await self.engine.call(self.engine.api.disconnect_container_from_network, container_id, now)
+            await self.engine.call(self.engine.api.connect_container_to_network, container_id, wanted)
+
+    async def _close_off(self, container_id: str, door: Door) -> None:
+        """Prove that the network is closed. Raises SandboxFailed if it is not."""
+        await door.prove_closed()
+        found = await door.clear_resolver()
+        self._resolver = self._resolver if found == OWN_RESOLVER else found or self._resolver
+
     async def _settle(self, container_id: str) -> None:
         door = self._door = await self._enter(container_id)
         if self.policy.mode is not NetworkMode.OPEN:
-            await door.prove_closed()
-            self._resolver = await door.clear_resolver() or self._resolver
+            await self._close_off(container_id, door)
         elif self._resolver:
             await door.restore_resolver(self._resolver)
         handlers = dict(self._served)
@@ -103,6 +117,21 @@ class ContainerNetwork:
             handlers |= self._allowlist_handlers()
         for port, handler in handlers.items():
             self._listeners.append(await door.listen(port, handler))
+        if self._proxy:
+            await self._open_direct(door, self._proxy)
+
+    async def _open_direct(self, door: Door, proxy: EgressProxy) -> None:
+        """For programs that ask no proxy: allowed names are at the container's own loopback, and so is their TLS.
+
+        Where a service that the agent left has one of the ports, there is the proxy alone.
+        """
+        with suppress(PortTaken):
+            names = await door.answer_names(proxy.is_direct)
+            if names is None:
+                return
+            self._listeners.append(names)
+            self._listeners.append(await door.listen(TLS_PORT, proxy.handle_tls))
+            await door.restore_resolver(OWN_RESOLVER)
 
     def _allowlist_handlers(self) -> dict[int, Handler]:
         raise_file_limit()
@@ -111,8 +140,8 @@ class ContainerNetwork:
         self._proxy = EgressProxy(allowlist, self._journal, token=token)
         self.variables = proxy_variables(token)
         loopback = [endpoint for endpoint in allowlist.endpoints if endpoint.is_loopback]
-        if any(endpoint.port == PROXY_PORT for endpoint in loopback):
-            raise SandboxFailed(f"an allowed host on this machine has port {PROXY_PORT}, which the proxy needs inside")
+        if taken := next((endpoint.port for endpoint in loopback if endpoint.port in (PROXY_PORT, TLS_PORT)), None):
+            raise SandboxFailed(f"an allowed host on this machine has port {taken}, which the proxy needs inside")
         return {
             PROXY_PORT: self._proxy.handle,
             **{endpoint.port: forwarder(endpoint, self._journal) for endpoint in loopback},

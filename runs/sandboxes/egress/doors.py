@@ -1,12 +1,14 @@
 """The two ways into a container's network: through its namespace, or from outside, through the engine alone."""
 
+import socket
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from runs.errors import SandboxFailed
 from runs.sandboxes.egress.listener import Handler, Listener, Served
+from runs.sandboxes.egress.names import NAME_PORT, NameServer
 from runs.sandboxes.egress.namespace import inside, listen_inside, prove_closed
 from runs.sandboxes.egress.relay import RelayContainer
 from runs.sandboxes.engine import Engine
@@ -33,6 +35,10 @@ class Door(ABC):
     @abstractmethod
     async def listen(self, port: int, handler: Handler) -> Served:
         """Serve a port of the container's loopback. Raises SandboxFailed."""
+
+    async def answer_names(self, is_named: Callable[[str], bool]) -> Served | None:
+        """Answer the container's questions for names, as `names.py` does; None where that cannot be done."""
+        return None
 
     async def close(self) -> None:
         """Let go of what the door itself holds; listeners are closed on their own."""
@@ -70,6 +76,10 @@ class NamespaceDoor(Door):
 
     async def listen(self, port: int, handler: Handler) -> Listener:
         return Listener(await listen_inside(self._pid, self._container_id, port), handler)
+
+    async def answer_names(self, is_named: Callable[[str], bool]) -> NameServer:
+        asked = await listen_inside(self._pid, self._container_id, NAME_PORT, kind=socket.SOCK_DGRAM)
+        return NameServer(asked, is_named)
 
 
 # Only what a shell has built in: small images lack much.

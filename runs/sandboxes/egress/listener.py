@@ -32,56 +32,83 @@ class Served(Protocol):
         """Stop listening and drop every connection."""
 
 
+class Pace:
+    """Lets through a burst, and then so many a second: what is more waits in the kernel, or is dropped there."""
+
+    def __init__(self, burst: int, per_sec: float) -> None:
+        self._burst, self._per_sec = float(burst), per_sec
+        self._credit = self._burst
+        self._credited_at = asyncio.get_running_loop().time()
+
+    async def keep(self) -> None:
+        """Wait for the turn of the next one."""
+        now = asyncio.get_running_loop().time()
+        self._credit = min(self._burst, self._credit + (now - self._credited_at) * self._per_sec)
+        self._credited_at = now
+        self._credit -= 1
+        if self._credit < 0:
+            await asyncio.sleep(-self._credit / self._per_sec)
+
+
+def ending_of(task: asyncio.Task[None]) -> str | None:
+    """Why a task that should never end has ended, or None while it goes on."""
+    if not task.done():
+        return None
+    error = None if task.cancelled() else task.exception()
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}" if error else "it was closed"
+
+
+Handed = asyncio.Queue[socket.socket]
+"""Connections that someone else has accepted."""
+
+
 class Listener:
     """One served port. It ends when it is closed; if it ends otherwise `failure` says why."""
 
-    def __init__(self, listening: socket.socket, handler: Handler) -> None:
-        listening.setblocking(False)
-        self._listening = listening
+    def __init__(self, source: socket.socket | Handed, handler: Handler) -> None:
+        if isinstance(source, socket.socket):
+            source.setblocking(False)
+        self._source = source
         self._handler = handler
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._credit = float(BURST)
-        self._credited_at = asyncio.get_running_loop().time()
+        self._pace = Pace(BURST, CONNECTIONS_PER_SEC)
         self._task = asyncio.create_task(self._serve())
 
     @property
     def failure(self) -> str | None:
         """Why nobody listens any more, or None while all is well."""
-        if not self._task.done():
-            return None
-        error = None if self._task.cancelled() else self._task.exception()
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        return f"{type(error).__name__}: {error}" if error else "it was closed"
+        return ending_of(self._task)
 
     async def close(self) -> None:
         """Stop listening and drop every connection; when this returns nothing of the sandbox's network is held."""
         self._task.cancel()
         await asyncio.wait({self._task})
-        self._listening.close()
+        if isinstance(self._source, socket.socket):
+            self._source.close()
+            return
+        while not self._source.empty():
+            self._source.get_nowait().close()
+
+    async def _accept(self) -> socket.socket:
+        if isinstance(self._source, socket.socket):
+            return (await asyncio.get_running_loop().sock_accept(self._source))[0]
+        return await self._source.get()
 
     async def _serve(self) -> None:
-        loop = asyncio.get_running_loop()
         async with asyncio.TaskGroup() as connections:
             while True:
                 await self._slots.acquire()
-                await self._keep_pace()
+                await self._pace.keep()
                 try:
-                    connection, _ = await loop.sock_accept(self._listening)
+                    connection = await self._accept()
                 except OSError:
                     # The client has gone again, or the runner has no file descriptor left for the moment.
                     self._slots.release()
                     await asyncio.sleep(0.1)
                     continue
                 connections.create_task(self._connected(connection))
-
-    async def _keep_pace(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._credit = min(float(BURST), self._credit + (now - self._credited_at) * CONNECTIONS_PER_SEC)
-        self._credited_at = now
-        self._credit -= 1
-        if self._credit < 0:
-            await asyncio.sleep(-self._credit / CONNECTIONS_PER_SEC)
 
     async def _connected(self, connection: socket.socket) -> None:
         try:

@@ -5,6 +5,7 @@ Possible for root on the machine of the engine; whether this process may is trie
 
 import array
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -29,18 +30,26 @@ class NamespaceClosedToUs(SandboxFailed):
     """The runner may not enter the namespaces of this engine's containers, or they are on another machine."""
 
 
-async def listen_inside(pid: int, container_id: str, port: int) -> socket.socket:
-    """A socket that listens on the loopback of the container. Raises NamespaceClosedToUs, or SandboxFailed."""
+class PortTaken(SandboxFailed):
+    """Something in the container serves the port itself."""
+
+
+async def listen_inside(
+    pid: int, container_id: str, port: int, *, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    """A socket to serve on the loopback of the container. Raises NamespaceClosedToUs, PortTaken, SandboxFailed."""
 
     def bind() -> socket.socket:
-        listening = socket.socket()
+        listening = socket.socket(type=kind)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((LOOPBACK, port))
-            listening.listen(BACKLOG)
+            if kind is socket.SOCK_STREAM:
+                listening.listen(BACKLOG)
         except OSError as error:
             listening.close()
-            raise SandboxFailed(f"port {port} cannot be served inside the sandbox: {error.strerror}") from error
+            kind_of_failure = PortTaken if error.errno == errno.EADDRINUSE else SandboxFailed
+            raise kind_of_failure(f"port {port} cannot be served inside the sandbox: {error.strerror}") from error
         return listening
 
     return await inside(pid, container_id, bind)
@@ -80,18 +89,29 @@ async def inside[T](pid: int, container_id: str, function: Callable[[], T]) -> T
     return await outcome
 
 
-def _enter(pid: int, container_id: str) -> None:
-    if sys.platform != "linux" or not hasattr(os, "setns"):
-        raise NamespaceClosedToUs("network namespaces are Linux's")
+def descriptor_of(pid: int, container_id: str, name: str, flags: int = os.O_RDONLY) -> int:
+    """Open /proc/PID/NAME, proven to be of a process of this container. Raises NamespaceClosedToUs."""
     try:
-        namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+        descriptor = os.open(f"/proc/{pid}/{name}", flags | os.O_CLOEXEC)
     except OSError as error:
         raise NamespaceClosedToUs(f"process {pid} of the container: {error.strerror}") from error
     try:
         # The number is the engine's word, and the engine may be on another machine: only the process itself tells
-        # whose it is. Read after the namespace was opened, so a number that is given anew cannot mislead.
-        if container_id not in Path(f"/proc/{pid}/mountinfo").read_text():
-            raise NamespaceClosedToUs(f"process {pid} is not the container's: the engine is on another machine")
+        # whose it is. Read after the file was opened, so a number that is given anew cannot mislead.
+        if container_id in Path(f"/proc/{pid}/mountinfo").read_text():
+            return descriptor
+        reason = "is not the container's: the engine is on another machine"
+    except OSError as error:
+        reason = f"of the container: {error.strerror}"
+    os.close(descriptor)
+    raise NamespaceClosedToUs(f"process {pid} {reason}")
+
+
+def _enter(pid: int, container_id: str) -> None:
+    if sys.platform != "linux" or not hasattr(os, "setns"):
+        raise NamespaceClosedToUs("network namespaces are Linux's")
+    namespace = descriptor_of(pid, container_id, "ns/net")
+    try:
         if os.fstat(namespace).st_ino == Path("/proc/thread-self/ns/net").stat().st_ino:
             raise SandboxFailed("the container shares the network of the machine")
         os.setns(namespace, os.CLONE_NEWNET)

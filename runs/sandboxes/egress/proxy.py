@@ -7,21 +7,35 @@ import asyncio
 import hmac
 import ipaddress
 import socket
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from runs.sandboxes.egress.carry import DIAL_SEC, IDLE_SEC, Connection, dial, exchange
-from runs.sandboxes.egress.client_hello import MAX_HELLO_BYTES, read_client_hello
+from runs.sandboxes.egress.client_hello import MAX_HELLO_BYTES, ClientHello, read_client_hello
 from runs.sandboxes.egress.journal import Journal, Passage
 from runs.sandboxes.egress.listener import closed
 from runs.sandboxes.egress.request import ProxyRequest, Refused, parse_inner_request, parse_request
-from runs.sandboxes.egress.rules import MACHINE_NAME, Address, Allowlist, Permit, address_of, is_public
+from runs.sandboxes.egress.rules import (
+    DEFAULT_PORTS,
+    MACHINE_NAME,
+    Address,
+    Allowlist,
+    Permit,
+    Scheme,
+    address_of,
+    is_public,
+    normal_host,
+)
 
 # Names of one trial that are looked up at the same time: a thread each, and the resolver of the machine is shared.
 LOOKUP_THREADS: Final = 2
 MAX_ADDRESSES: Final = 4
 TLS_FIRST_BYTE: Final = b"\x16"
+TLS_PORT: Final = DEFAULT_PORTS["https"]
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter, Passage], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +63,26 @@ class EgressProxy:
         """Let the threads go; lookups under way end on their own."""
         self._lookups.shutdown(wait=False, cancel_futures=True)
 
+    def is_direct(self, host: str) -> bool:
+        """Whether TLS to this host, without a word to the proxy, would be let through."""
+        return self._allowlist.permit(host, TLS_PORT, "https") is not None
+
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection to its end and write its line."""
-        passage = Passage()
+        """Serve one connection of a client that knows the proxy to its end and write its line."""
+        await self._noted(self._serve, reader, writer, Passage())
+
+    async def handle_tls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """The same for a client that takes this for the server itself: the name in its TLS hello is what it asks for.
+
+        It can have no token: whatever runs in the sandbox may use it.
+        """
+        await self._noted(self._serve_tls, reader, writer, Passage("TLS", port=TLS_PORT))
+
+    async def _noted(
+        self, serve: Serve, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passage: Passage
+    ) -> None:
         try:
-            await self._serve(reader, writer, passage)
+            await serve(reader, writer, passage)
         except Refused as refused:
             passage.reason = refused.reason
             if refused.status:
@@ -66,7 +95,7 @@ class EgressProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passage: Passage) -> None:
         request = await self._request(reader)
         passage.method, passage.host, passage.port = request.method, request.host, request.port
-        permit = self._judge(request)
+        permit = self._judge(request.host, request.port, request.scheme)
         upstream_reader, upstream = await self._reach(request.host, request.port, permit, passage)
         try:
             first = request.head
@@ -97,12 +126,37 @@ class EgressProxy:
         except asyncio.IncompleteReadError as error:
             raise Refused("400 Bad Request" if error.partial else "", "a torn request") from None
 
-    def _judge(self, request: ProxyRequest) -> Permit:
-        permit = self._allowlist.permit(request.host, request.port, request.scheme)
+    async def _serve_tls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, passage: Passage) -> None:
+        try:
+            async with asyncio.timeout(self._patience.handshake_sec):
+                hello, first = await _hello(reader, await reader.read(1))
+        except TimeoutError:
+            raise Refused("", "no TLS hello in time") from None
+        if not hello.server_name or address_of(hello.server_name):
+            raise Refused("", "the TLS hello names no server")
+        try:
+            passage.host = normal_host(hello.server_name)
+            permit = self._judge(passage.host, TLS_PORT, "https")
+            server = await self._reach(passage.host, TLS_PORT, permit, passage)
+        except ValueError as error:
+            raise Refused("", f"the TLS hello names no server: {error}") from None
+        except Refused as refused:
+            # What is spoken here is TLS: an answer in HTTP would only confuse.
+            raise Refused("", refused.reason) from None
+        try:
+            passage.verdict = "allowed"
+            passage.sent_bytes += len(first)
+            server[1].write(first)
+            await exchange((reader, writer), server, passage, idle_sec=self._patience.idle_sec)
+        finally:
+            await closed(server[1])
+
+    def _judge(self, host: str, port: int, scheme: Scheme) -> Permit:
+        permit = self._allowlist.permit(host, port, scheme)
         if permit:
             return permit
-        if self._allowlist.names(request.host):
-            raise Refused("403 Forbidden", f"port {request.port} is not allowed for this host ({request.scheme})")
+        if self._allowlist.names(host):
+            raise Refused("403 Forbidden", f"port {port} is not allowed for this host ({scheme})")
         raise Refused("403 Forbidden", "the host is not on the allowlist")
 
     async def _reach(self, host: str, port: int, permit: Permit, passage: Passage) -> Connection:
@@ -167,9 +221,8 @@ def _look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def _checked_hello(reader: asyncio.StreamReader, host: str) -> bytes:
-    """The whole TLS hello (its first byte was read already), if it asks for the tunnel's host. Raises Refused."""
-    data = TLS_FIRST_BYTE
+async def _hello(reader: asyncio.StreamReader, data: bytes) -> tuple[ClientHello, bytes]:
+    """The whole TLS hello, whose first byte was read already, and its bytes. Raises Refused."""
     try:
         while (hello := read_client_hello(data)) is None:
             more = await reader.read(MAX_HELLO_BYTES)
@@ -178,6 +231,12 @@ async def _checked_hello(reader: asyncio.StreamReader, host: str) -> bytes:
             data += more
     except ValueError as error:
         raise Refused("", str(error)) from None
+    return hello, data
+
+
+async def _checked_hello(reader: asyncio.StreamReader, host: str) -> bytes:
+    """The whole TLS hello (its first byte was read already), if it asks for the tunnel's host. Raises Refused."""
+    hello, data = await _hello(reader, TLS_FIRST_BYTE)
     # An address has no place in the hello: a client that reaches one names no server.
     wanted = None if address_of(host) else host
     if hello.server_name != wanted:

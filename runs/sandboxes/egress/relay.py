@@ -5,9 +5,7 @@ For runners that may not enter the namespace: users in the group docker, Docker 
 
 import asyncio
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +15,8 @@ import docker.errors
 
 from runs.errors import SandboxFailed
 from runs.sandboxes.egress import multiplex
-from runs.sandboxes.egress.listener import BACKLOG, Handler, Listener
+from runs.sandboxes.egress.carry import Connection
+from runs.sandboxes.egress.listener import BACKLOG, BUFFER_BYTES, Handed, Handler, Listener
 from runs.sandboxes.engine import Engine
 from runs.sandboxes.hijack import frames, open_exec
 
@@ -98,10 +97,9 @@ def _remove(engine: Engine, container_id: str) -> None:
 
 
 class RelayedPort:
-    """A served port whose connections come over the engine; here they go through a socket file to a Listener."""
+    """A served port whose connections come over the engine; here each is a pair of sockets, one end a Listener's."""
 
-    def __init__(self, folder: Path, listener: Listener, writer: asyncio.StreamWriter) -> None:
-        self._folder = folder
+    def __init__(self, listener: Listener, writer: asyncio.StreamWriter) -> None:
         self._listener = listener
         self._writer = writer
         self._ended = False
@@ -112,14 +110,10 @@ class RelayedPort:
         cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, port: int, handler: Handler
     ) -> "RelayedPort":
         """Raises SandboxFailed where the relay cannot listen."""
-        folder = Path(tempfile.mkdtemp(prefix="pier-relay-"))
-        path = str(folder / "socket")
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
-        listening.listen(BACKLOG)
-        served = cls(folder, Listener(listening, handler), writer)
+        handed = Handed(BACKLOG)
+        served = cls(Listener(handed, handler), writer)
         said = asyncio.StreamReader()
-        ends = multiplex.Multiplexer(said, writer, lambda: asyncio.open_unix_connection(path))
+        ends = multiplex.Multiplexer(said, writer, lambda: _hand_over(handed))
         complaint = bytearray()
         is_up = asyncio.Event()
         served._tasks = [
@@ -167,4 +161,15 @@ class RelayedPort:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._listener.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def _hand_over(handed: Handed) -> Connection:
+    """A connection whose other end is handed to a listener."""
+    ours, theirs = socket.socketpair()
+    try:
+        await handed.put(theirs)
+    except BaseException:
+        ours.close()
+        theirs.close()
+        raise
+    return await asyncio.open_connection(sock=ours, limit=BUFFER_BYTES)

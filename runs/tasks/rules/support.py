@@ -10,7 +10,7 @@ from typing import Final
 from runs.errors import TaskInvalid
 from runs.formats.task import ArtifactConfig, EnvironmentSection, VerifierSection
 from runs.formats.task_directory import TASK_FILE, compose_file_in, verifier_environment, verifier_is_separate
-from runs.sandboxes.compose.model import MAIN
+from runs.sandboxes.compose.model import MAIN, ComposeFile
 from runs.sandboxes.compose.reader import read_compose
 from runs.tasks.findings import Finding, Rule
 from runs.tasks.sources import TaskSources
@@ -49,6 +49,9 @@ def check_not_honoured(sources: TaskSources) -> Iterator[Finding]:
         yield NOT_HONOURED.at(TASK_FILE, lines.line_of(written), f"environment.{sentence}")
     for place, reason in _without_effect(sources):
         yield NOT_HONOURED.at(TASK_FILE, lines.line_of(place), f"{place} has no effect here: {reason}")
+    if compose := _compose(sources):
+        for warning in compose.warnings:
+            yield NOT_HONOURED.at(sources.relative(compose.path), None, warning)
     for path, reason in _files_without_effect(sources):
         yield NOT_HONOURED.at(sources.relative(path), None, f"{sources.relative(path)} has no effect here: {reason}")
 
@@ -58,7 +61,7 @@ def _without_effect(sources: TaskSources) -> Iterator[tuple[str, str]]:
     if config.environment.skills_dir:
         yield "environment.skills_dir", "no agent here takes skills from the task"
     if config.environment.gpu_types:
-        yield "environment.gpu_types", "the sandboxes have no GPUs"
+        yield "environment.gpu_types", "any GPU of the engine's will do"
     services = _services(sources)
     yield from _of_verifier("verifier", config.verifier, services)
     yield from _of_artifacts("artifacts", config.artifacts, services)
@@ -67,12 +70,17 @@ def _without_effect(sources: TaskSources) -> Iterator[tuple[str, str]]:
         yield from _of_artifacts(f"steps[{number}].artifacts", step.artifacts, services)
 
 
-def _services(sources: TaskSources) -> frozenset[str]:
-    """The services that a hook or an artifact may name. A compose file that is refused is told elsewhere."""
+def _compose(sources: TaskSources) -> ComposeFile | None:
+    """The task's compose file; one that is refused is told elsewhere."""
     try:
-        compose = read_compose(sources.task)
+        return read_compose(sources.task)
     except TaskInvalid:
-        compose = None
+        return None
+
+
+def _services(sources: TaskSources) -> frozenset[str]:
+    """The services that a hook or an artifact may name."""
+    compose = _compose(sources)
     return frozenset(service.name for service in compose.services) if compose else frozenset({MAIN})
 
 

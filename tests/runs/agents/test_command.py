@@ -14,7 +14,6 @@ from tests.support.trials import make_plan, run_on_host
 pytestmark = pytest.mark.asyncio
 
 
-
 def command_agent(command: str, **kwargs: object) -> AgentConfig:
     return AgentConfig(name="command", model_name="lab/model", kwargs={"command": command, **kwargs})
 

@@ -9,11 +9,17 @@ import pytest_asyncio
 from runs.formats.network import CLOSED
 from runs.sandboxes.base import Image, Sandbox, SandboxSpec
 from runs.sandboxes.docker import DockerSandbox
+from runs.sandboxes.docker_root import ContainerRoot
 from runs.sandboxes.engine import Engine
 from runs.sandboxes.host import HostSandbox
 from tests.support.tasks import BASE_IMAGE
 
-SANDBOXES = [pytest.param("host"), pytest.param("docker", marks=pytest.mark.docker)]
+SANDBOXES = [
+    pytest.param("host"),
+    pytest.param("docker", marks=pytest.mark.docker),
+    # A runner that may not open the files of containers: an ordinary user, or an engine on another machine.
+    pytest.param("docker-engine-alone", marks=pytest.mark.docker),
+]
 
 
 @pytest_asyncio.fixture
@@ -24,6 +30,8 @@ async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         made: Sandbox = HostSandbox(spec)
     else:
         request.getfixturevalue("docker_engine")
+        if request.param == "docker-engine-alone":
+            request.getfixturevalue("monkeypatch").setattr(ContainerRoot, "of", lambda *_: None)
         made = DockerSandbox(spec, Engine.connect())
     try:
         await made.start(log=lambda *_: None)

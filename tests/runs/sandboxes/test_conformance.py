@@ -136,3 +136,15 @@ async def test_a_stopped_sandbox_can_be_stopped_again_and_not_used(sandbox: Sand
     await sandbox.stop()
     with pytest.raises(SandboxFailed):
         await sandbox.exec("true")
+
+
+async def test_folders_are_emptied_in_place_and_links_in_their_places_are_not_followed(sandbox: Sandbox) -> None:
+    await sandbox.exec(
+        "mkdir -p /logs/agent/.deep/x /app/kept; rm -rf /tests; ln -s /app/kept /tests; touch /app/kept/y"
+    )
+    await sandbox.empty("/logs/agent", "/tests")
+    assert await output_of(sandbox, "ls -A /logs/agent /tests; ls /app/kept; [ ! -L /tests ]") == (
+        0,
+        "/logs/agent:\n\n/tests:\ny\n",
+        "",
+    )

@@ -2,7 +2,9 @@
 
 import io
 import tarfile
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,28 @@ def test_too_many_members_stop_the_extraction(tmp_path: Path) -> None:
     many = [(member(f"logs/{number}"), b"") for number in range(20)]
     with pytest.raises(ExtractionLimitReached):
         extract(archive(*many), tmp_path, limits=ExtractionLimits(members=10))
+
+
+def test_a_terabyte_is_refused_by_its_announcement_and_an_archive_without_end_is_left(tmp_path: Path) -> None:
+    taken = 0
+
+    def endless(first: bytes, then: bytes) -> Iterator[bytes]:
+        nonlocal taken
+        taken = 0
+        for chunk in chain([first], repeat(then)):
+            taken += len(chunk)
+            yield chunk
+
+    huge = member("logs/big")
+    huge.size = 1024**4
+    with pytest.raises(ExtractionLimitReached, match="bytes to copy"):
+        extract(endless(huge.tobuf(tarfile.GNU_FORMAT), bytes(1024**2)), tmp_path)
+    assert taken < 8 * 1024**2
+    empty = member("logs/same").tobuf(tarfile.GNU_FORMAT)
+    with pytest.raises(ExtractionLimitReached, match="files to copy"):
+        extract(endless(empty, empty), tmp_path, limits=ExtractionLimits(members=2000))
+    assert taken < 4 * 1024**2
+    assert [path.name for path in tmp_path.iterdir()] == ["same"]
 
 
 def test_excluded_names_stay_behind(tmp_path: Path) -> None:

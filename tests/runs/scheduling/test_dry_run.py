@@ -41,11 +41,11 @@ def test_everything_that_would_stop_it_is_named(tmp_path: Path, capsys: pytest.C
     (make_task(tmp_path / "set", "broken") / "task.toml").write_text("[")
     (tmp_path / "job.yaml").write_text(
         "agents: [{name: codex, model_name: openai/x, env: {K: '${PIER_TEST_NOT_SET}'}}]\n"
-        "environment: {type: host, override_gpus: 1}\ndatasets: [{path: set}]\n"
+        "environment: {type: host, delete: false}\ndatasets: [{path: set}]\n"
     )
     assert dry_run("-c", "job.yaml") == 1
     output = capsys.readouterr().out
-    for words in ("broken", "PIER_TEST_NOT_SET", "override_gpus", "codex · openai/x"):
+    for words in ("broken", "PIER_TEST_NOT_SET", "environment.delete", "codex · openai/x"):
         assert words in output
 
 

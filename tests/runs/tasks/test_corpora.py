@@ -1,4 +1,4 @@
-"""The public tasks: harbor's verdict, or a stricter one that is named here and in docs/reference/lint-rules.md."""
+"""The public tasks get harbor's verdict."""
 
 from pathlib import Path
 
@@ -10,18 +10,12 @@ from runs.tasks.lint import chosen_rules, lint_task
 
 pytestmark = pytest.mark.corpora
 
-# Compose files are refused for now.
-STRICTER = {"s01-multi-container": "unsupported-feature"}
 
-
-def test_every_task_gets_harbors_verdict_or_a_documented_stricter_one(corpora: Path) -> None:
+def test_every_task_gets_harbors_verdict(corpora: Path) -> None:
     expected = read_json(corpora / "tasks" / "expected.json")
     for path in find_tasks(corpora / "tasks"):
         verdict = lint_task(path, rules=chosen_rules(["all"]))
-        if path.name in STRICTER and not verdict.valid:
-            assert {finding.rule for finding in verdict.errors} == {STRICTER[path.name]}
-        else:
-            assert verdict.valid == expected[path.name]["harbor_0_25_valid"], (path, verdict.errors)
+        assert verdict.valid == expected[path.name]["harbor_0_25_valid"], (path, verdict.errors)
 
 
 def test_tasks_without_a_name_are_valid_under_the_name_of_their_folder(corpora: Path) -> None:

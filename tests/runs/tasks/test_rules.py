@@ -84,8 +84,7 @@ def test_a_written_credential_is_found_and_a_reference_is_not(tmp_path: Path) ->
     "text",
     [
         'os = "windows"',
-        "gpus = 1",
-        '[[environment.mcp_servers]]\nname = "x"\nurl = "http://x"',
+        'tpu = {type = "v5e", topology = "2x2"}',
     ],
 )
 def test_what_is_refused_is_an_error(tmp_path: Path, text: str) -> None:

@@ -13,8 +13,8 @@ from tests.support.trials import make_plan, run_in
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 TASKS = sorted(path for path in (EXAMPLES / "tasks").iterdir() if path.is_dir())
-# The allowlist is served, but its host is in the internet, where a machine that runs tests may not be.
-REFUSED = [path for path in sorted((EXAMPLES / "later").glob("*/task.toml")) if path.parent.name != "allowlist-fetch"]
+# Of `later`, the host is in the internet, where a machine that runs tests may not be.
+TASKS.append(EXAMPLES / "compose-web")
 
 pytestmark = pytest.mark.docker
 
@@ -97,14 +97,24 @@ async def test_an_image_that_cannot_be_built_is_infrastructure_and_says_why(
     assert "the reason" in (plan.directory / "build.log").read_text()
 
 
-@pytest.mark.parametrize("folder", REFUSED, ids=lambda path: path.parent.name)
-async def test_what_this_version_cannot_give_is_refused_by_name(
-    tmp_path: Path, open_sandbox: OpenSandbox, folder: Path
-) -> None:
-    result = await run_in(open_sandbox, make_plan(folder.parent, tmp_path))
+async def test_what_this_version_cannot_give_is_refused_by_name(tmp_path: Path, open_sandbox: OpenSandbox) -> None:
+    task = make_task(tmp_path, toml=f'{CLOSED}tpu = {{type = "v5e", topology = "2x2"}}\n')
+    result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
     assert result.exception_info is not None
     assert result.exception_info.exception_type == "TaskInvalid"
     assert "this version cannot give" in result.exception_info.exception_message
+
+
+async def test_gpus_are_asked_of_the_engine_which_says_when_it_has_none(
+    tmp_path: Path, open_sandbox: OpenSandbox, docker_engine: DockerClient
+) -> None:
+    if "nvidia" in docker_engine.info().get("Runtimes", {}):
+        pytest.skip("this engine has GPUs")
+    task = make_task(tmp_path, toml=f"{CLOSED}gpus = 1\n")
+    result = await run_in(open_sandbox, make_plan(task, tmp_path / "job"))
+    assert result.exception_info is not None
+    assert (result.exception_info.exception_type, result.exception_info.cause) == ("SandboxFailed", "infrastructure")
+    assert "gpu" in result.exception_info.exception_message
 
 
 async def test_an_open_network_may_be_closed_for_the_verifier(tmp_path: Path, open_sandbox: OpenSandbox) -> None:

@@ -16,6 +16,7 @@ from runs.agents.base import Agent, AgentRun
 from runs.errors import NonZeroAgentExitCodeError
 from runs.formats.job import AgentConfig, EnvironmentConfig
 from runs.formats.result import AgentContext, TrialResult
+from runs.sandboxes.base import Sandbox, SandboxSpec
 from runs.sandboxes.docker import DockerSandbox
 from runs.sandboxes.engine import Engine
 from runs.trial.plan import TrialPlan
@@ -216,6 +217,43 @@ async def test_an_agent_that_writes_more_than_its_storage_is_stopped_and_verifie
     assert time.monotonic() - began < 20
     assert failure(result) == ("StorageLimitExceededError", "budget")
     assert result.rewards == {"reward": 1.0}
+
+
+@pytest.mark.parametrize("write", ["truncate -s 1T big", "mkdir -p $(printf 'd/%.0s' $(seq 300))"], ids=["1T", "deep"])
+async def test_logs_beyond_all_limits_are_cut_and_the_agent_is_judged_all_the_same(
+    tmp_path: Path, open_sandbox: OpenSandbox, write: str
+) -> None:
+    task = make_task(
+        tmp_path, solve=f"cd /logs/agent && {write}; cd /logs/artifacts && {write}; echo 42 > /app/answer.txt\n"
+    )
+    plan = make_plan(task, tmp_path / "job")
+    began = time.monotonic()
+    result = await run_in(open_sandbox, plan)
+    assert time.monotonic() - began < 30
+    assert (result.rewards, result.exception_info) == ({"reward": 1.0}, None)
+    told = (plan.directory / "trial.log").read_text()
+    assert "not complete" in told or "more than 64 folders deep" in told
+
+
+async def test_a_proxy_that_ends_under_the_agent_is_infrastructure(
+    tmp_path: Path, open_sandbox: OpenSandbox, docker_engine: DockerClient
+) -> None:
+    made: list[Sandbox] = []
+
+    def remembered(spec: SandboxSpec) -> Sandbox:
+        made.append(open_sandbox(spec))
+        return made[-1]
+
+    toml = CLOSED.replace('"no-network"', '"allowlist"\nallowed_hosts = ["api.test"]', 1)
+    plan = make_plan(make_task(tmp_path, solve="sleep 2; echo 42 > answer.txt\n", toml=toml), tmp_path / "job")
+    trial = asyncio.create_task(run_in(remembered, plan))
+    await until_the_agent_works(plan)
+    assert isinstance(made[0], DockerSandbox)
+    await made[0].network._listeners[0].close()
+    result = await trial
+    assert failure(result) == ("SandboxFailed", "infrastructure"), result.exception_info
+    assert result.rewards is None
+    assert container_of(docker_engine, plan) == []
 
 
 async def test_a_fork_bomb_meets_the_limit_of_processes(tmp_path: Path, open_sandbox: OpenSandbox) -> None:

@@ -83,6 +83,33 @@ def looked_up(name: str) -> str:
         return f"unreachable: {error}"
 
 
+def at_loopback(data: bytes | None, name: str | None = None) -> str:
+    """What comes of bytes, or of a TLS handshake for a name, at the port where allowed names are answered."""
+    with socket.create_connection(("127.0.0.1", 443), 5) as connection:
+        connection.settimeout(12)
+        try:
+            if data is None:
+                with ssl._create_unverified_context().wrap_socket(connection, server_hostname=name) as secured:
+                    return f"REACHED {secured.version()}"
+            connection.sendall(data)
+            answer = connection.recv(100)
+        except (ssl.SSLError, OSError):
+            return "closed"
+    return f"REACHED {answer!r}" if answer else "closed"
+
+
+def proxy_process() -> str:
+    """Whether the process that serves the proxy can be seen, by its socket or by its command line."""
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    served = {f"socket:[{fields[9]}]" for fields in sockets if fields[1].endswith(f":{PROXY[1]:04X}")}
+    for process in Path("/proc").glob("[0-9]*"):
+        if b"manage.py" in (process / "cmdline").read_bytes() or b"pytest" in (process / "cmdline").read_bytes():
+            return f"REACHED {process}"
+        if any(str(link.readlink()) in served for link in (process / "fd").iterdir() if link.is_symlink()):
+            return f"REACHED {process}"
+    return "unreachable"
+
+
 def raw_socket() -> str:
     """Whether packets can be forged."""
     try:
@@ -121,6 +148,7 @@ PROXIED: dict[str, Callable[[], str]] = {
     "refused by rule: hexadecimal address": lambda: connect("0x7f000001:443"),
     "refused by rule: private name that is listed": lambda: connect("localhost:443"),
     "refused by rule: suffix trick": lambda: connect(f"{MACHINE}.evil.test:{PORT}"),
+    "refused by rule: the machine's own address": lambda: connect(f"{FACTS['lan']}:443"),
     "refused by rule: listed address, other port": lambda: connect("8.8.8.8:53"),
     "refused by rule: plain http to another name": lambda: asked(
         f"GET http://evil.test/ {GET.format(host='evil.test')}"
@@ -140,6 +168,11 @@ PROXIED: dict[str, Callable[[], str]] = {
     "closed in the tunnel: sni of another name": lambda: with_sni("evil.test"),
     "closed in the tunnel: no sni": lambda: with_sni(None),
     "closed in the tunnel: not tls": lambda: in_tunnel(b"SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n\r\n"),
+    "closed at the loopback: tls for another name": lambda: at_loopback(None, "evil.test"),
+    "closed at the loopback: tls for the allowed name, whose port is another": lambda: at_loopback(None, MACHINE),
+    "closed at the loopback: tls for no name": lambda: at_loopback(None),
+    "closed at the loopback: tls for an address": lambda: at_loopback(None, "127.0.0.1"),
+    "closed at the loopback: not tls": lambda: at_loopback(b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
     "closed in the tunnel: plain request for another host": lambda: in_tunnel(
         b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n"
     ),
@@ -149,13 +182,16 @@ DIRECT: dict[str, Callable[[], str]] = {
     "direct: outside": lambda: direct("8.8.8.8", 443),
     "direct: metadata": lambda: direct("169.254.169.254", 80),
     "direct: the engine's bridge": lambda: direct("172.17.0.1", SECRET),
+    "direct: the machine's own address": lambda: direct(FACTS["lan"], SECRET),
     "direct: udp 53": lambda: direct("8.8.8.8", 53, socket.SOCK_DGRAM),
     "direct: ipv6": lambda: direct("2001:4860:4860::8888", 443, family=socket.AF_INET6),
     "direct: multicast": lambda: direct("ff02::1", 5353, socket.SOCK_DGRAM, socket.AF_INET6),
     "direct: a name": lambda: looked_up("example.com"),
+    "direct: a name that says something": lambda: looked_up("what-i-know.evil.test"),
     "direct: the engine's resolver": lambda: direct("127.0.0.11", 53),
     "direct: raw packets": raw_socket,
     "direct: a route": route_added,
+    "direct: the proxy's process": proxy_process,
     "direct: the engine's socket": lambda: "REACHED" if Path("/var/run/docker.sock").exists() else "unreachable",
 }
 

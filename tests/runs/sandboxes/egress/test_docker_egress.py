@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -56,10 +57,21 @@ async def curl(sandbox: DockerSandbox, url: str, options: str = "") -> str:
 async def attacked(sandbox: DockerSandbox, **facts: object) -> dict[str, str]:
     """What each attack of attacks.py reached, by its name."""
     kept = bytearray()
+    facts["lan"] = own_address()
     command = f"cat > /attacks.py; python3 -I /attacks.py '{json.dumps(facts)}'"
     await sandbox.exec(command, stdin=ATTACKS.read_bytes(), on_output=lambda _, data: kept.extend(data))
     answers: dict[str, str] = json.loads(kept)
     return answers
+
+
+def own_address() -> str:
+    """The machine's address in its own network; the bridge's where it has none. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return "172.17.0.1"
+        return str(probe.getsockname()[0])
 
 
 def lines_of(log: Path) -> list[dict[str, object]]:
@@ -104,6 +116,44 @@ async def test_a_service_of_the_machine_is_reached_by_its_loopback_address_and_o
     assert other.connections == 0
 
 
+async def test_programs_that_ask_no_proxy_reach_an_allowed_name_by_verified_tls_and_no_other(tmp_path: Path) -> None:
+    log = tmp_path / "network.jsonl"
+    authority = make_authority(tmp_path)
+    async with (
+        web_server(MACHINE, context=authority.context(MACHINE), port=443) as server,
+        container(allow(f"{MACHINE}:443"), log) as sandbox,
+    ):
+        await sandbox.exec("cat > /ca.pem", stdin=authority.pem)
+        options = "--noproxy '*' --cacert /ca.pem"
+        assert await curl(sandbox, f"https://{MACHINE}/x", options) == f"hello from {MACHINE}"
+        assert "Could not resolve host" in await curl(sandbox, "https://evil.test/", options)
+        assert "curl: (35)" in await curl(sandbox, "https://evil.test/", f"{options} --resolve evil.test:443:127.0.0.1")
+        assert (len(server.requests), server.connections) == (1, 1)
+        await sandbox.end_processes()
+        assert await curl(sandbox, f"https://{MACHINE}/y", options) == f"hello from {MACHINE}"
+        await sandbox.set_network(allow("a.test"))
+        await sandbox.set_network(OPEN)
+        assert "127.0.0.1" not in await output_of(sandbox, "cat /etc/resolv.conf")
+        assert "nameserver" in await output_of(sandbox, "cat /etc/resolv.conf")
+    told = [(line["method"], line["host"], line["port"], line["verdict"], line["reason"]) for line in lines_of(log)]
+    assert told == [
+        ("TLS", MACHINE, 443, "allowed", ""),
+        ("TLS", "evil.test", 443, "refused", "the host is not on the allowlist"),
+        ("TLS", MACHINE, 443, "allowed", ""),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_DGRAM"])
+async def test_a_service_that_has_the_ports_of_direct_tls_keeps_them_and_the_proxy_is_served(kind: str) -> None:
+    program = f"import socket, time; s = socket.socket(type=socket.{kind}); s.bind(('', 443 if s.type == 1 else 53)); "
+    program += "s.type == 1 and s.listen(); time.sleep(99)"
+    async with web_server("plain") as server, container(CLOSED) as sandbox:
+        await sandbox.exec(f'setsid python3 -c "{program}" >/dev/null 2>&1 & sleep 0.5')
+        await sandbox.set_network(allow(f"{MACHINE}:{server.port}"))
+        assert await curl(sandbox, f"http://{MACHINE}:{server.port}/") == "hello from plain"
+        assert await output_of(sandbox, "cat /etc/resolv.conf") == ""
+
+
 async def test_no_attack_of_the_table_gets_out(tmp_path: Path) -> None:
     async with (
         tls_server(tmp_path) as (server, _),
@@ -116,10 +166,10 @@ async def test_no_attack_of_the_table_gets_out(tmp_path: Path) -> None:
     assert {reached[name][:3] for name in reached if name.startswith("refused by rule")} == {"403"}
     assert {reached[name][:3] for name in reached if name.startswith("refused for its form")} == {"400"}
     assert {reached[name][:3] for name in reached if name.startswith("refused without a token")} == {"407"}
-    assert {reached[name] for name in reached if name.startswith("closed in the tunnel")} == {"closed"}
+    assert {reached[name] for name in reached if name.startswith("closed")} == {"closed"}
     assert {reached[name].split(":")[0] for name in reached if name.startswith("direct")} == {"unreachable"}
     assert reached["interfaces"] == "lo"
-    assert reached["name servers"] == ""
+    assert reached["name servers"] == "nameserver 127.0.0.1"
     assert secret.connections == 0
     assert server.requests == []
 
@@ -150,7 +200,7 @@ async def test_the_listener_comes_back_with_a_new_token_after_the_processes_were
         await sandbox.end_processes()
         assert await curl(sandbox, f"http://{MACHINE}:{server.port}/") == "hello from plain"
         assert sandbox.network.variables["http_proxy"] != first
-        assert await output_of(sandbox, "cat /etc/resolv.conf") == ""
+        assert await output_of(sandbox, "cat /etc/resolv.conf") == "nameserver 127.0.0.1\n"
 
 
 async def test_each_phase_has_its_own_network(tmp_path: Path) -> None:
@@ -165,7 +215,7 @@ async def test_each_phase_has_its_own_network(tmp_path: Path) -> None:
         assert "nameserver" in await output_of(sandbox, "cat /etc/resolv.conf")
         await sandbox.set_network(allow(f"{MACHINE}:{server.port}"))
         assert (await output_of(sandbox, "ls /sys/class/net")).split() == ["lo"]
-        assert await output_of(sandbox, "cat /etc/resolv.conf") == ""
+        assert await output_of(sandbox, "cat /etc/resolv.conf") == "nameserver 127.0.0.1\n"
         assert await curl(sandbox, url) == "hello from plain"
         await sandbox.set_network(CLOSED)
         await sandbox.set_network(OPEN)

@@ -14,6 +14,7 @@ from runs.sandboxes.egress.journal import Journal, Passage
 from runs.sandboxes.egress.listener import BURST, MAX_CONNECTIONS, Handler, Listener, closed
 from runs.sandboxes.egress.proxy import EgressProxy, Patience
 from runs.sandboxes.egress.rules import Allowlist, Endpoint
+from tests.runs.sandboxes.egress.test_parsers import hello_of
 from tests.support.internet import make_authority, web_server
 
 TOKEN = "t0k"
@@ -91,6 +92,32 @@ async def test_tls_passes_untouched_when_its_name_is_the_one_of_the_tunnel(tmp_p
     line = json.loads((tmp_path / "log").read_text())
     assert (line["method"], line["verdict"]) == ("CONNECT", "allowed")
     assert TOKEN not in (tmp_path / "log").read_text()
+
+
+async def test_direct_tls_goes_where_its_hello_says_if_that_is_allowed_and_in_the_internet(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    made = EgressProxy(
+        Allowlist(["localhost", "gw.test:8443"]), Journal(log), token=TOKEN, patience=Patience(handshake_sec=0.3)
+    )
+    async with listening(made.handle_tls) as port:
+        for first in (hello_of("localhost"), hello_of("evil.test"), hello_of("gw.test"), hello_of(None), b"GET /", b""):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(first)
+            async with asyncio.timeout(5):
+                assert await reader.read() == b""
+            await closed(writer)
+    made.close()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {(line["method"], line["port"], line["verdict"]) for line in lines} == {("TLS", 443, "refused")}
+    assert [(line["host"], line["reason"]) for line in lines] == [
+        ("localhost", "the host's address is not in the internet"),
+        ("evil.test", "the host is not on the allowlist"),
+        ("gw.test", "port 443 is not allowed for this host (https)"),
+        ("", "the TLS hello names no server"),
+        ("", "not TLS"),
+        ("", "no TLS hello in time"),
+    ]
+    assert [made.is_direct(host) for host in ("localhost", "evil.test", "gw.test")] == [True, False, False]
 
 
 async def test_a_request_that_never_comes_is_given_up() -> None:

@@ -1,0 +1,1 @@
+"""Google's Antigravity SDK, run by a script of our own."""
