@@ -31,6 +31,8 @@ MAX_PATCH_BYTES: Final = 16 * 1024**2
 MAX_PATCH_FILES: Final = 2_000
 # Of the image, and outside the working directory, files are read one by one.
 MAX_SINGLE_FILES: Final = 100
+# Each takes the engine 40 ms.
+MAX_PROBED: Final = 10
 ZSTD_LEVEL: Final = 3
 READ_BYTES: Final = 256 * 1024
 
@@ -114,6 +116,8 @@ async def _capture(sandbox: Sandbox, files: StateFiles, laid: Path | None, state
     if written is None and changes is not None:
         source = files.workspace if has_workspace else None
         written = await _file_system_patch(sandbox, workdir, changes, files.patch, source, laid)
+    if written and written.base == "git":
+        state.n_changed_outside = await _n_changed_outside(sandbox, workdir, changes or [])
     if written:
         state.patch_base, state.patch_commit = written.base, written.commit
         state.patch_size_bytes = files.patch.stat().st_size
@@ -207,6 +211,28 @@ async def _git_patch(sandbox: Sandbox, workdir: str, target: Path) -> Written | 
     await asyncio.to_thread(target.write_bytes, patch[:MAX_PATCH_BYTES])
     n_files = bytes(patch[:13]).count(b"diff --git a/") + patch.count(b"\ndiff --git ")
     return Written("git", commit=commit, n_files=n_files, is_cut=len(patch) > MAX_PATCH_BYTES)
+
+
+async def _n_changed_outside(sandbox: Sandbox, workdir: str, changes: list[Change]) -> int:
+    """How many changes outside the working directory a program could depend on; settings of tools are none."""
+    inside = f"{workdir.rstrip('/')}/"
+    outside = [
+        change for change in _files_of(changes) if not f"{change.path}/".startswith(inside) and not is_setting(change.path)
+    ]
+    if len(outside) > MAX_PROBED:
+        return len(outside)
+    # A folder in which nothing was left is listed too.
+    kept = [change.path for change in outside if change.kind != "deleted"]
+    there = await sandbox.files(kept) if kept else {}
+    n_kept = sum(any(f"{found}/".startswith(f"{path}/") for found in there) for path in kept)
+    return len(outside) - len(kept) + n_kept
+
+
+def is_setting(path: str) -> bool:
+    """Whether a path lies in a hidden file or folder of somebody's home, where tools and agents keep their own things."""
+    parts = PurePosixPath(path).parts[1:]
+    below = parts[1:] if parts[:1] == ("root",) else parts[2:] if parts[:1] == ("home",) else ()
+    return bool(below) and below[0].startswith(".")
 
 
 def _quoted(text: str) -> str:

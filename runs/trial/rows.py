@@ -57,11 +57,13 @@ def queue_again(mine: Claim) -> None:
     checkpoint(Checkpoint.TRIAL_QUEUED_AGAIN)
 
 
-def keep_result(job: Job, plan: TrialPlan, result: TrialResult, owner: str) -> None:
-    """End a trial of this runner's that is not begun again as the files of its latest execution say."""
+def keep_result(job: Job, plan: TrialPlan, result: TrialResult, owner: str) -> bool:
+    """End a trial that is not begun again as the files of its latest execution say; False if it isn't this runner's."""
     mine = Trial.objects.filter(job=job, name=plan.name, owner=owner, status__in=(Status.QUEUED, Status.CANCELLED))
-    if mine.update(status=Status.FINISHED, phase="", execution=result.execution or plan.execution - 1):
-        index_trial(job, plan.directory, only_if_changed=False, owner=owner)
+    if not mine.update(status=Status.FINISHED, phase="", execution=result.execution or plan.execution - 1):
+        return False
+    index_trial(job, plan.directory, only_if_changed=False, owner=owner)
+    return True
 
 
 def _update(mine: Claim, **columns: str | int) -> None:

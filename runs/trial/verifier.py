@@ -20,6 +20,7 @@ from runs.formats.task import VerifierSection
 from runs.formats.task_directory import Task, TaskStep, script_in, verifier_environment
 from runs.formats.template import resolve_all
 from runs.sandboxes.base import TESTS, VERIFIER_LOGS, Sandbox, Stream
+from runs.sandboxes.extraction import ExtractionLimitReached
 from runs.trial.artifacts import Collected, restore_artifacts
 from runs.trial.deadlines import deadline, environment_seconds, verifier_seconds
 from runs.trial.directory import Folders
@@ -130,7 +131,10 @@ async def _fetch_logs(sandbox: Sandbox, folders: Folders, record: TrialRecord) -
     """Copy /logs/verifier; the output that was captured here stays, whatever a file of the same name says."""
     captured = (folders.verifier / OUTPUT).rename(folders.root / f".{OUTPUT}")
     try:
-        extraction = await sandbox.download(VERIFIER_LOGS, folders.verifier)
+        try:
+            extraction = await sandbox.download(VERIFIER_LOGS, folders.verifier)
+        except ExtractionLimitReached as error:
+            raise VerifierFailed(f"the verifier's logs: {error}") from error
         for refused in extraction.refused:
             record.log(f"verifier log {refused.name!r} refused: {refused.reason}")
     finally:

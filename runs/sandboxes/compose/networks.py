@@ -21,7 +21,6 @@ from runs.sandboxes.docker import engine_name, labels_of
 from runs.sandboxes.egress.container import ContainerNetwork
 from runs.sandboxes.egress.doors import Door
 from runs.sandboxes.egress.listener import Handler
-from runs.sandboxes.egress.proxy import TLS_PORT, EgressProxy
 from runs.sandboxes.engine import Engine
 
 # The machine gets no address on the bridge; an internal network alone leaves it reachable there.
@@ -232,12 +231,9 @@ class ServiceNetwork(ContainerNetwork):
         if is_open and not self._networks.began_open:
             self._resolver = resolver_text(name_servers_of_the_machine())
 
-    async def _open_direct(self, door: Door, proxy: EgressProxy) -> None:
+    def _direct_resolver(self) -> str:
         """The engine's resolver knows the services, and is asked before the one that knows the allowed names."""
-        names = await door.answer_names(proxy.is_direct)
-        if names:
-            self._listeners += [names, await door.listen(TLS_PORT, proxy.handle_tls)]
-            await door.restore_resolver(resolver_text([OWN_ADDRESS]))
+        return resolver_text([OWN_ADDRESS])
 
     async def _close_off(self, container_id: str, door: Door) -> None:
         await self._networks.prove(container_id, self._service)

@@ -131,7 +131,11 @@ class ContainerNetwork:
                 return
             self._listeners.append(names)
             self._listeners.append(await door.listen(TLS_PORT, proxy.handle_tls))
-            await door.restore_resolver(OWN_RESOLVER)
+            await door.restore_resolver(self._direct_resolver())
+
+    def _direct_resolver(self) -> str:
+        """The resolv.conf by which allowed names are asked of our own name server."""
+        return OWN_RESOLVER
 
     def _allowlist_handlers(self) -> dict[int, Handler]:
         raise_file_limit()
