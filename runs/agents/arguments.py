@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -9,7 +10,7 @@ from typing import Any, Final, Literal
 from runs.errors import InputInvalid
 from runs.formats.validation import nearest
 
-Kind = Literal["text", "integer", "number", "boolean", "choice", "texts", "lines", "object"]
+Kind = Literal["text", "integer", "number", "boolean", "choice", "texts", "lines", "words", "object"]
 
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
@@ -19,9 +20,9 @@ _FALSE: Final = frozenset({"false", "0", "no", "off"})
 class Argument:
     """One argument: what it means, which values it takes, and the CLI's own flag where it is merely passed on.
 
-    `texts` is a list of texts (or one text with commas), `lines` the same (or one text of several lines), `object` a
-    mapping or the text of one. `variable` is the environment variable of the runner that gives the value where the job
-    doesn't.
+    `texts` is a list of texts (or one text with commas), `lines` the same (or one text of several lines), `words` the
+    same (or one text that is split as a shell does), `object` a mapping or the text of one. `variable` is the
+    environment variable of the runner that gives the value where the job doesn't.
     """
 
     name: str
@@ -137,6 +138,10 @@ def _lines(value: Any) -> list[str]:
     return [line for line in value.splitlines() if line.strip()] if isinstance(value, str) else _texts(value)
 
 
+def _words(value: Any) -> list[str]:
+    return shlex.split(value) if isinstance(value, str) else _texts(value)
+
+
 def _object(value: Any) -> dict[str, Any]:
     parsed = json.loads(value) if isinstance(value, str) else value
     if not isinstance(parsed, dict):
@@ -152,5 +157,6 @@ _READERS: Final[dict[Kind, Callable[[Any], Any]]] = {
     "boolean": _boolean,
     "texts": _texts,
     "lines": _lines,
+    "words": _words,
     "object": _object,
 }

@@ -87,6 +87,13 @@ class Agent(ABC):
     async def run(self, run: AgentRun) -> AgentContext:
         """Work on the instruction until done; what is written to `run.logs` is kept however it ends."""
 
+    after_sec: ClassVar[float] = 5.0
+    """How long `after` may take, unless somebody cancelled the trial and waits."""
+
+    async def after(self, run: AgentRun) -> None:
+        """Have written down in the sandbox what the agent's logs lack, however the run ended; nothing by default."""
+        return
+
     def own_logs(self) -> tuple[str, ...]:
         """Names of files that the runner's side writes into the log folder: nothing from the sandbox replaces them."""
         return ()

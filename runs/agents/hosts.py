@@ -28,7 +28,7 @@ def host_entry(url: str | None) -> str | None:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
-        if not host:
+        if not host or "*" in host:
             return None
         if ":" in host:
             return clean_job_host(f"[{host}]:{port}" if port not in _PLAIN_PORTS else host)

@@ -36,7 +36,7 @@ class Uv:
     """Packages of a Python index in an environment of their own, the agent's own first: exact versions.
 
     `requirements` is the text of a requirements file with hashes, which then fixes every package; `packages` only
-    names what it is about. `python` is the oldest Python that will do.
+    names what it is about. `python` is the oldest Python that will do, as `3.11`.
     """
 
     packages: tuple[str, ...]
@@ -84,6 +84,8 @@ class Install:
                 raise ValueError(f"{path!r} is not a path below {PREFIX}")
         if isinstance(self.method, Script):
             return
+        if isinstance(self.method, Uv) and not re.fullmatch(r"3\.[0-9]{1,2}", self.method.python):
+            raise ValueError(f"{self.method.python!r} is not a version of Python such as 3.11")
         pattern = NPM_PINNED if isinstance(self.method, Npm) else PYPI_PINNED
         for package in self.method.packages:
             if not pattern.fullmatch(package):

@@ -32,7 +32,7 @@ from runs.prices.timing import write_call_log
 
 MAX_TEMPLATE_BYTES = 1024 * 1024
 # Who cancels a job waits for this.
-AFTER_SEC = 5.0
+CLEAR_SEC = 5.0
 
 COMMON = (
     Argument("version", "text", "The version to install; without it the tested one."),
@@ -117,10 +117,6 @@ class InstalledAgent(Agent):
     def launch(self, run: AgentRun, instruction: str, env: Mapping[str, str]) -> Launch:
         """How the CLI is started on an instruction. `env` is what the job and the runner give; it goes in anyway."""
 
-    async def after(self, run: AgentRun) -> None:
-        """Have the CLI write down what its logs lack (run in the sandbox), however the run ended. Must be quick."""
-        return
-
     def flags(self) -> list[str]:
         """The flags of the arguments that are merely passed on."""
         return flags_of(self.arguments, self.values)
@@ -158,9 +154,8 @@ class InstalledAgent(Agent):
         finally:
             # A sandbox that is lost has said so already, and keeps no secret.
             with suppress(SandboxFailed, TimeoutError):
-                async with asyncio.timeout(AFTER_SEC):
+                async with asyncio.timeout(CLEAR_SEC):
                     await self._clear(run, launch)
-                    await self.after(run)
         return AgentContext()
 
     def finish(self, run: AgentRun) -> AgentContext | None:

@@ -34,7 +34,7 @@ MAX_PRINTED_BYTES: Final = 512 * 1024 * 1024
 # What in a final error tells that the model's service, not the agent, failed.
 PROVIDER_WORDS: Final = re.compile(
     r"\b(401|403|429|500|502|503|504|529)\b|api[ _-]?key|authentication|unauthorized|overloaded|rate[ _-]?limit|quota"
-    r"|service unavailable|connection (error|refused|reset)",
+    r"|service unavailable|connection (error|refused|reset)|socketerror|other side closed|api error: terminated",
     re.IGNORECASE,
 )
 

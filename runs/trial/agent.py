@@ -68,7 +68,7 @@ class AgentStage:
                 checkpoint(Checkpoint.AGENT_ENDED)
         except asyncio.CancelledError:
             with suppress(SandboxFailed, TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._bring_home(run)), SAVE_LOGS_SEC)
+                await asyncio.wait_for(asyncio.shield(self._save(run)), SAVE_LOGS_SEC)
             raise
         except (AgentFailed, SandboxFailed):
             await self._end(run)
@@ -105,7 +105,18 @@ class AgentStage:
         place = f"steps/{task_step}/{TRAJECTORY}" if task_step else TRAJECTORY
         return self.open_index(place, task_step) if self.open_index else None
 
+    async def _save(self, run: AgentRun) -> None:
+        """What is saved of a trial that somebody cancelled, and waits."""
+        await self._after(run, SAVE_LOGS_SEC / 3)
+        await self._bring_home(run)
+
+    async def _after(self, run: AgentRun, seconds: float) -> None:
+        with suppress(SandboxFailed, TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.agent.after(run)
+
     async def _end(self, run: AgentRun) -> None:
+        await self._after(run, self.agent.after_sec)
         if not keeps_processes(self.task):
             await self.sandbox.end_processes()
         await self._bring_home(run)

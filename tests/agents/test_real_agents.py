@@ -75,7 +75,8 @@ async def test_a_stalled_model_ends_at_the_timeout_and_leaves_what_was_done(run_
     assert agent_steps(trial)[:1] == whole_calls(trial)[:1]
 
 
-@pytest.mark.parametrize("agent", ALL)
+# Gemini CLI 0.61 gives up when a connection breaks in mid-stream, with exit code 1.
+@pytest.mark.parametrize("agent", [param for param in ALL if param.values[0] != "gemini-cli"])
 async def test_errors_that_the_agent_recovers_from_are_no_failure(run_agent: RunAgent, agent: str) -> None:
     trial = await run_agent(agent, "retry")
     assert trial.result.exception_info is None, trial.result.exception_info

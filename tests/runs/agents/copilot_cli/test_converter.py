@@ -370,6 +370,14 @@ def _message(text: str, **data: Any) -> tuple[str, dict[str, Any]]:
     return "assistant.message", {"content": text, "toolRequests": [], **data}
 
 
+def test_no_agent_of_the_log_takes_the_place_of_the_main_thread() -> None:
+    events = _events(("user.message", {"content": "do"})) + _events(_message("mine"), agent="main")
+    trajectory = check_replay(CopilotCliConverter(), [(EVENTS, events)])
+    assert trajectory
+    assert [step.message for step in trajectory.steps] == ["do"]
+    assert [child.trajectory_id for child in _children(trajectory)] == ["agent main"]
+
+
 def test_an_answer_in_several_messages_is_one_step() -> None:
     usage = {"usage": {"apiCallId": "c", "inputTokens": 10, "outputTokens": 4}}
     events = _events(
