@@ -125,6 +125,8 @@ def _agents(agents: list[AgentConfig], options: Mapping[str, Any]) -> list[Agent
     kwargs = _values(options["agent_kwarg"] or (), "--agent-kwarg")
     if options["effort"]:
         kwargs["reasoning_effort"] = options["effort"]
+    if options["pricing"]:
+        kwargs["pricing"] = str(options["pricing"].resolve())
     env = _pairs(options["agent_env"] or (), "--agent-env")
     return [_with(agent, {"kwargs": {**agent.kwargs, **kwargs}, "env": {**agent.env, **env}}) for agent in agents]
 

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +11,6 @@ from runs.management.base import PierCommand
 
 if TYPE_CHECKING:
     from runs.formats.job import JobConfig
-    from runs.progress import LiveProgress, PlainProgress
-    from runs.trial.plan import TrialPlan
 
 POLICIES = ("auto", "limit", "request", "guarantee", "ignore")
 
@@ -50,32 +47,34 @@ class Command(PierCommand):
             from runs.scheduling.dry_run import print_plan
 
             return print_plan(config)
+        if options["resume"]:
+            return self._resume(config, options)
         confirm_host_variables(config, assume_yes=options["yes"] or not sys.stdin.isatty())
         return self._run_job(config)
 
     def _run_job(self, config: "JobConfig") -> int:
         from pier_site.accounts.local import default_project
-        from runs.progress import LiveProgress, print_summary, progress_for
+        from runs.management.running import show_run
         from runs.scheduling.local import run_job
         from runs.scheduling.reap import reap_before
 
         reap_before(config.environment)
-        display: LiveProgress | None = None
+        return show_run(lambda announce: run_job(config, default_project(), announce), self.stdout.write)
 
-        def announce(named: "JobConfig", plans: "Sequence[TrialPlan]") -> "LiveProgress | PlainProgress":
-            nonlocal display
-            self.stdout.write(f"{named.job_name}: {len(plans)} trials in {named.path}")
-            watcher = progress_for(plans, quiet=named.quiet)
-            display = watcher if isinstance(watcher, LiveProgress) else None
-            return watcher
+    def _resume(self, config: "JobConfig", options: dict[str, Any]) -> int:
+        """Go on with the job of this name, as it was saved."""
+        from runs.formats.result import CANCELLED
+        from runs.jobs.resuming import Terms, ignored_settings, run_again, unfinished
+        from runs.management.running import show_run
 
-        try:
-            job = run_job(config, default_project(), announce)
-        finally:
-            if display:
-                display.close()
-        print_summary(job.results, job.files.path, was_cancelled=job.was_cancelled)
-        return int(job.was_cancelled or any(result.exception_info for result in job.results))
+        if ignored := ignored_settings(config):
+            self.stderr.write(f"{config.path} goes on as it was saved: {', '.join(ignored)} of now is not used")
+        terms = Terms(n_concurrent=options["n_concurrent"], assume_yes=options["yes"] or not sys.stdin.isatty())
+        return show_run(
+            lambda announce: run_again(config.path, lambda saved: unfinished(saved, [CANCELLED]), terms, announce),
+            self.stdout.write,
+            quiet=config.quiet,
+        )
 
 
 def add_what(group: argparse._ArgumentGroup) -> None:
@@ -107,6 +106,7 @@ def add_agents(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-m", "--model", action="append", metavar="MODEL", help="one entry of each agent for each model")
     group.add_argument("--ak", "--agent-kwarg", dest="agent_kwarg", action="append", metavar="K=V", help="JSON or text")
     group.add_argument("--ae", "--agent-env", dest="agent_env", action="append", metavar="K=V", help="agent's variable")
+    group.add_argument("--pricing", type=Path, metavar="FILE", help="prices that go before the list prices")
     group.add_argument("--effort", metavar="LEVEL", help="reasoning effort, where the agent has such an argument")
     group.add_argument("--install-only", action="store_true", default=None, help="set sandboxes up, run no agent")
 
@@ -115,6 +115,7 @@ def add_how(group: argparse._ArgumentGroup) -> None:
     """Where results go, how many at once, what happens after a failure."""
     group.add_argument("--job-name", metavar="NAME", help="default: the time; a taken name gets the time appended")
     group.add_argument("-o", "--jobs-dir", type=Path, metavar="DIR", help="default: jobs")
+    group.add_argument("--resume", action="store_true", help="go on with the job of this name, as it was saved")
     group.add_argument("-n", "--n-concurrent", type=positive, metavar="N", help="trials at once (default 4)")
     group.add_argument("-r", "--max-retries", type=int, metavar="N", help="tries again after an exception (default 0)")
     group.add_argument("--retry-include", action="append", metavar="TYPE", help="retry these exceptions only")
