@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asgiref.sync import sync_to_async
 
 from runs.agents.base import Agent, AgentRun
+from runs.agents.skills import skills_in
 from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import AgentFailed, AgentTimeoutError, SandboxFailed
 from runs.formats.job import DEFAULT_AGENT, TrialConfig
@@ -95,7 +96,7 @@ class AgentStage:
             task_name=task.name,
             task_config=task.path / "task.toml",
             mcp_servers=(*task.config.environment.mcp_servers, *config.mcp_servers),
-            skills=tuple(config.skills),
+            skills=skills_in(config.skills),
             is_closed=agent_network(plan, task, step, self.agent).mode is not NetworkMode.OPEN,
             live=LiveTrajectory(logs, self._index()),
         )

@@ -105,7 +105,7 @@ class AntigravitySdk(InstalledAgent):
             argv=(PYTHON, "-I", "-u", f"{PREFIX}/{SCRIPT}", OPTIONS_FILE),
             files=(ConfigFile(OPTIONS_FILE, text, is_secret=True),),
             prepare=f"mkdir -p {SKILLS}",
-            uploads=tuple((folder, _skill_place(folder)) for folder in run.skills if self._skills(run)),
+            uploads=tuple((skill, f"{SKILLS}/{skill.name}") for skill in run.skills if self._skills(run)),
             stdin=instruction.encode(),
         )
 
@@ -117,9 +117,3 @@ class AntigravitySdk(InstalledAgent):
             raise InputInvalid(f"agent {self.name!r}: MCP server {server.name!r} is of transport sse, which it lacks")
         kept = {"name", "transport", "url", "command", "args", "headers"}
         return server.model_dump(mode="json", include=kept)
-
-
-def _skill_place(folder: Path) -> str:
-    """Where a skill goes, by its name; a folder of several goes in as a whole."""
-    is_one = (folder / "SKILL.md").is_file()
-    return f"{SKILLS}/{folder.name}" if is_one else SKILLS

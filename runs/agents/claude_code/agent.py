@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from runs.agents.arguments import Argument
@@ -216,7 +215,7 @@ class ClaudeCode(InstalledAgent):
             env={**self._environment_of_its_own(env), "CLAUDE_CONFIG_DIR": CONFIG_FOLDER},
             files=(ConfigFile(MCP_FILE, _mcp_config(run.mcp_servers), is_secret=True),) if run.mcp_servers else (),
             prepare=self._prepare_script(has_skills=bool(run.skills)),
-            uploads=tuple((folder, _skill_place(folder)) for folder in run.skills),
+            uploads=tuple((skill, f"{CONFIG_FOLDER}/skills/{skill.name}") for skill in run.skills),
             stdin=instruction.encode(),
         )
 
@@ -256,12 +255,6 @@ def _uses_bedrock(env: Mapping[str, str]) -> bool:
     if chosen is not None:
         return chosen.strip().lower() not in _NEVER
     return bool(env.get("AWS_BEARER_TOKEN_BEDROCK"))
-
-
-def _skill_place(folder: Path) -> str:
-    """Where a skill goes, by its name; a folder of several goes in as a whole."""
-    is_one = (folder / "SKILL.md").is_file()
-    return f"{CONFIG_FOLDER}/skills/{folder.name}" if is_one else f"{CONFIG_FOLDER}/skills"
 
 
 def _mcp_config(servers: tuple[McpServer, ...]) -> str:

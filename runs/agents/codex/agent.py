@@ -131,14 +131,13 @@ class Codex(InstalledAgent):
         key = (env.get("CODEX_API_KEY") or env.get("OPENAI_API_KEY") or "") if login is None else ""
         if login is not None:
             files.append(ConfigFile(f"{home}/auth.json", login, is_secret=True))
-        skills = [skill for folder in run.skills for skill in _skills_in(folder)]
         return Launch(
             argv=(*self._argv(), "-"),
             env={"CODEX_HOME": home, "CODEX_API_KEY": key},
             files=tuple(files),
             # The sessions are the log: they grow where they are followed.
             prepare=f"mkdir -p {home}/skills {SESSIONS} && ln -sfn {SESSIONS} {home}/sessions",
-            uploads=tuple((skill, f"{home}/skills/{skill.name}") for skill in skills),
+            uploads=tuple((skill, f"{home}/skills/{skill.name}") for skill in run.skills),
             stdin=instruction.encode(),
         )
 
@@ -174,13 +173,6 @@ class Codex(InstalledAgent):
 def _home(run: AgentRun) -> str:
     """The CLI's own folder: its settings, sign-in and databases. No two runs share one, on no machine."""
     return f"{HOMES}/pier-codex-{hashlib.sha256(str(run.logs.absolute()).encode()).hexdigest()[:16]}"
-
-
-def _skills_in(folder: Path) -> list[Path]:
-    """The folder itself where it is a skill, else the skills that lie in it."""
-    if (folder / "SKILL.md").is_file():
-        return [folder]
-    return sorted(path.parent for path in folder.glob("*/SKILL.md"))
 
 
 def _is_subscription(login: str) -> bool:

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from runs.agents.arguments import AgentArgumentInvalid, Argument
@@ -177,7 +176,7 @@ class CopilotCli(InstalledAgent):
             env=variables,
             files=tuple(files),
             prepare=f"mkdir -p {LOGS} {HOME}/skills && ln -sfn {LOGS} {HOME}/{SESSIONS}",
-            uploads=tuple((folder, _skill_place(folder)) for folder in run.skills),
+            uploads=tuple((skill, f"{HOME}/skills/{skill.name}") for skill in run.skills),
             stdin=instruction.encode(),
         )
 
@@ -220,9 +219,3 @@ def _mcp_config(servers: tuple[McpServer, ...], env: Mapping[str, str]) -> str:
             entry = {"type": kind, "url": server.url, **({"headers": headers} if headers else {})}
         entries[server.name] = {**entry, "tools": ["*"]}
     return json.dumps({"mcpServers": entries}, ensure_ascii=False, indent=2) + "\n"
-
-
-def _skill_place(folder: Path) -> str:
-    """Where a skill goes, by its name; a folder of several goes in as a whole."""
-    is_one = (folder / "SKILL.md").is_file()
-    return f"{HOME}/skills/{folder.name}" if is_one else f"{HOME}/skills"

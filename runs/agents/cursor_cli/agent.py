@@ -97,10 +97,7 @@ class CursorCli(InstalledAgent):
             argv=(*argv, "--", instruction),
             files=tuple(files),
             prepare=link if run.skills else "",
-            uploads=tuple(
-                (folder, f"{SKILLS}/{folder.name}" if (folder / "SKILL.md").is_file() else SKILLS)
-                for folder in run.skills
-            ),
+            uploads=tuple((skill, f"{SKILLS}/{skill.name}") for skill in run.skills),
         )
 
 

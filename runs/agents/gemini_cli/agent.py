@@ -154,7 +154,7 @@ class GeminiCli(InstalledAgent):
             env=variables,
             files=tuple(files),
             prepare=f"mkdir -p {LOGS} {FOLDER}/skills && ln -sfn {LOGS} {FOLDER}/{TEMPORARY}",
-            uploads=tuple((folder, _skill_place(folder)) for folder in run.skills),
+            uploads=tuple((skill, f"{FOLDER}/skills/{skill.name}") for skill in run.skills),
             stdin=instruction.encode(),
         )
 
@@ -207,12 +207,6 @@ def _vertex_hosts(env: Mapping[str, str], agent: str) -> list[str]:
     hosts = [entry or f"{location}-aiplatform.googleapis.com"]
     # A key goes with each request; other credentials are changed into tokens first.
     return hosts if env.get("GOOGLE_API_KEY") else [*hosts, "oauth2.googleapis.com"]
-
-
-def _skill_place(folder: Path) -> str:
-    """Where a skill goes, by its name; a folder of several goes in as a whole."""
-    is_one = (folder / "SKILL.md").is_file()
-    return f"{FOLDER}/skills/{folder.name}" if is_one else f"{FOLDER}/skills"
 
 
 def _mcp_entry(server: McpServer) -> dict[str, Any]:

@@ -195,12 +195,9 @@ def test_mcp_servers_stand_in_a_file_that_goes_after_the_run_and_is_no_log(tmp_p
 
 
 def test_skills_go_to_the_clis_own_folder(tmp_path: Path) -> None:
-    one, several = tmp_path / "review", tmp_path / "team"
-    one.mkdir()
-    several.mkdir()
-    (one / "SKILL.md").write_text("---\nname: review\n---\n")
-    launch = _agent().launch(_run(tmp_path, skills=(one, several)), "", {})
-    assert launch.uploads == ((one, "/logs/agent/sessions/skills/review"), (several, "/logs/agent/sessions/skills"))
+    skill = tmp_path / "review"
+    launch = _agent().launch(_run(tmp_path, skills=(skill,)), "", {})
+    assert launch.uploads == ((skill, "/logs/agent/sessions/skills/review"),)
     assert launch.prepare == "mkdir -p /logs/agent/sessions/skills"
 
 

@@ -232,9 +232,3 @@ def test_sessions_are_written_where_they_are_followed(tmp_path: Path) -> None:
 def test_a_skill_comes_into_the_clis_own_folder(tmp_path: Path) -> None:
     skill = _skill(tmp_path / "it's; a skill")
     assert _launch(_agent(), skills=(skill,)).uploads == ((skill, f"{HOME}/skills/it's; a skill"),)
-
-
-def test_a_folder_of_several_skills_gives_each_of_them(tmp_path: Path) -> None:
-    one, two = _skill(tmp_path / "all/one"), _skill(tmp_path / "all/two")
-    (tmp_path / "all/none").mkdir()
-    assert [source for source, _ in _launch(_agent(), skills=(tmp_path / "all",)).uploads] == [one, two]

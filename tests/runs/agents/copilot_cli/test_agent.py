@@ -230,7 +230,4 @@ def test_skills_go_where_the_cli_looks_for_them(tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()
     (one / "SKILL.md").write_text("---\nname: one\n---\n")
-    assert _launch(_agent(), skills=(one, tmp_path)).uploads == (
-        (one, "/tmp/copilot-cli/skills/one"),
-        (tmp_path, "/tmp/copilot-cli/skills"),
-    )
+    assert _launch(_agent(), skills=(one,)).uploads == ((one, "/tmp/copilot-cli/skills/one"),)

@@ -136,7 +136,7 @@ def test_skills_are_linked_where_it_looks_for_them(tmp_path: Path) -> None:
     one = tmp_path / "one"
     one.mkdir()
     (one / "SKILL.md").write_text("---\nname: one\n---\n")
-    launch = _launch(_agent(), skills=(one, tmp_path))
-    assert launch.uploads == ((one, "/opt/pier-skills/one"), (tmp_path, "/opt/pier-skills"))
+    launch = _launch(_agent(), skills=(one,))
+    assert launch.uploads == ((one, "/opt/pier-skills/one"),)
     subprocess.run(["sh", "-c", launch.prepare], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, check=True)
     assert (tmp_path / ".cursor/skills").readlink() == Path("/opt/pier-skills")

@@ -194,17 +194,16 @@ def test_mcp_servers_and_skills(tmp_path: Path) -> None:
         ),
         McpServer(name="old", transport="sse", url="https://s.example/sse"),
     )
-    skill, several = tmp_path / "review", tmp_path / "skills"
+    skill = tmp_path / "review"
     skill.mkdir()
     (skill / "SKILL.md").write_text("---\nname: review\n---\n")
-    several.mkdir()
-    launch = _agent().launch(_run(tmp_path, mcp_servers=servers, skills=(skill, several)), "Fix it.", {})
+    launch = _agent().launch(_run(tmp_path, mcp_servers=servers, skills=(skill,)), "Fix it.", {})
     assert _settings(launch)["mcpServers"] == {
         "local": {"command": "serve", "args": ["--x"]},
         "far": {"httpUrl": "https://m.example/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}},
         "old": {"url": "https://s.example/sse"},
     }
-    assert launch.uploads == ((skill, f"{FOLDER}/skills/review"), (several, f"{FOLDER}/skills"))
+    assert launch.uploads == ((skill, f"{FOLDER}/skills/review"),)
 
 
 def test_sessions_are_written_below_the_log_folder_and_settings_are_not(tmp_path: Path) -> None:
