@@ -22,6 +22,10 @@ from tests.support.trials import make_plan
 pytestmark = [pytest.mark.agents, pytest.mark.django_db(transaction=True)]
 
 
+def agent_steps() -> list[int]:
+    return list(Step.objects.filter(source="agent").values_list("index", flat=True))
+
+
 async def test_each_answer_of_the_model_is_a_row_within_seconds_while_the_agent_still_works(
     tmp_path: Path, docker_engine: DockerClient
 ) -> None:
@@ -39,7 +43,7 @@ async def test_each_answer_of_the_model_is_a_row_within_seconds_while_the_agent_
     async def look() -> None:
         await working.wait()
         while working.is_set():
-            for index in await sync_to_async(list)(Step.objects.filter(source="agent").values_list("index", flat=True)):
+            for index in await sync_to_async(agent_steps)():
                 seen.setdefault(index, time.time())
             await asyncio.sleep(0.05)
 

@@ -101,6 +101,42 @@ async def test_a_refused_key_is_the_providers_refusal(run_agent: RunAgent, agent
     assert trial.result.exception_info.cause in ("provider", "budget"), trial.result.exception_info
 
 
+COMPACTING = {
+    "claude-code": {"autocompact": 100_000},
+    "codex": {},
+    "copilot-cli": {},
+    "opencode": {},
+}
+
+
+@pytest.mark.agents_all
+@pytest.mark.parametrize("agent", sorted(COMPACTING))
+async def test_a_compaction_is_a_visible_step_and_its_tokens_are_counted(
+    run_agent: RunAgent, tmp_path: Path, agent: str
+) -> None:
+    kwargs = COMPACTING[agent]
+    if agent == "codex":
+        (tmp_path / "limit.toml").write_text("model_auto_compact_token_limit = 50000\n")
+        kwargs = {"config_toml_file": str(tmp_path / "limit.toml")}
+    trial = await run_agent(agent, "compact", **kwargs)
+    assert trial.result.exception_info is None, trial.result.exception_info
+    assert trial.result.agent_result is not None
+    assert trial.result.agent_result.summarization_count == 1
+    kinds = [(step.raw.get("extra") or {}).get("context_management", {}).get("type") for step in trial.trajectory.steps]
+    assert kinds.count("compaction") == 1
+    sent = trial.truth.total("main", "compact")
+    assert trial.result.agent_result.n_output_tokens == sent.out
+    assert trial.result.agent_result.n_input_tokens == sent.uncached + sent.read + sent.write
+
+
+@pytest.mark.parametrize("agent", ALL)
+async def test_a_prompt_that_is_too_long_for_ever_ends_with_an_exception(run_agent: RunAgent, agent: str) -> None:
+    trial = await run_agent(agent, "fatal", timeout_sec=40)
+    assert trial.result.exception_info is not None
+    assert trial.result.exception_info.cause in ("agent", "provider", "budget")
+    assert agent_steps(trial)[:1] == whole_calls(trial)[:1]
+
+
 @pytest.mark.agents_all
 async def test_the_overflow_loop_of_opencode_is_stopped_at_the_call_limit(run_agent: RunAgent) -> None:
     trial = await run_agent("opencode", "overflow-loop", max_llm_calls=12, timeout_sec=120)
