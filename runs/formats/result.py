@@ -18,6 +18,8 @@ from runs.formats.job_sections import MetricConfig
 
 ADHOC: Final = "adhoc"
 CANCELLED: Final = "CancelledError"
+# In a job's `pier_site`, where its trials were regraded: the names of the jobs that they come from.
+REGRADED_FROM: Final = "regraded_from"
 
 Rewards = dict[str, float]
 
@@ -110,6 +112,7 @@ class FinalState(_Result):
 
     `patch_base` is `git` (against `patch_commit`, paths below `workdir`) or `filesystem` (against the image, paths
     below the root). `n_left_out` counts changed files beyond the limits; `is_cut` says that the patch is not whole.
+    `n_changed_outside` counts what a patch of a repository does not tell: changes outside `workdir`.
     """
 
     workdir: str | None = None
@@ -117,6 +120,7 @@ class FinalState(_Result):
     patch_commit: str | None = None
     patch_size_bytes: int | None = None
     n_changed_files: int | None = None
+    n_changed_outside: int | None = None
     n_left_out: int = 0
     is_cut: bool = False
     workspace_size_bytes: int | None = None
@@ -134,6 +138,24 @@ class StepResult(_Result):
     agent_execution: Timing | None = None
     verifier: Timing | None = None
     final_state: FinalState | None = None
+
+
+class RegradedFrom(_Result):
+    """Whose work a trial without an agent's run judges again: the source trial, what it had come to, by digests.
+
+    `state` says what was judged: the working directory that was kept, or the artifacts; `state_digest` is null where it
+    was not read to its end. `exception_info` is the source's, whether it counts here or not.
+    """
+
+    job: str
+    trial: str
+    directory: str
+    result_digest: str
+    state: Literal["workspace", "artifacts"]
+    state_digest: str | None = None
+    task_checksum: str
+    rewards: Rewards | None = None
+    exception_info: ExceptionInfo | None = None
 
 
 class TaskId(_Result):
@@ -171,6 +193,7 @@ class TrialResult(_Result):
     warnings: list[str] = []
     image: ImageInfo | None = None
     final_state: FinalState | None = None
+    regraded_from: RegradedFrom | None = None
 
     @property
     def rewards(self) -> Rewards | None:

@@ -10,8 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
-from typing import cast
+from pathlib import Path
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -26,8 +25,8 @@ from runs.sandboxes.compose.group import docker_sandbox
 from runs.sandboxes.docker import DockerSandbox
 from runs.sandboxes.engine import Engine
 from runs.trial.directory import WORKSPACE
-from runs.trial.final_state import workspace_chunks
 from runs.trial.plan import TrialPlan
+from runs.trial.regrade_restore import restore_workspace
 from runs.trial.sandbox import agent_spec, loose_files, opened
 
 MAX_RESULT_BYTES = 64 * 1024 * 1024
@@ -81,8 +80,7 @@ async def _shell_in(
         await sandbox.start(log=lambda _, data: say(data.decode(errors="replace").rstrip()))
         workdir = await sandbox.working_directory()
         if workspace:
-            await sandbox.empty(workdir)
-            await sandbox.engine.call(_unpack, sandbox, workspace, str(PurePosixPath(workdir).parent))
+            await restore_workspace(sandbox, workspace, workdir)
         elif laid:
             await sandbox.upload(laid, workdir)
         terminal = ["-it"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
@@ -92,12 +90,3 @@ async def _shell_in(
             "docker", "exec", *terminal, *variables, "-w", workdir, container, "/bin/sh", "-c", SHELL
         )
         return await shell.wait()
-
-
-def _unpack(sandbox: DockerSandbox, workspace: Path, parent: str) -> None:
-    """The engine unpacks, inside the container: a link that leads outside leads to the container's own files."""
-    with tempfile.TemporaryFile() as archive:
-        for chunk in workspace_chunks(workspace):
-            archive.write(chunk)
-        archive.seek(0)
-        sandbox.api.put_archive(sandbox.container_id or "", parent, cast("bytes", archive))

@@ -31,6 +31,11 @@ MAX_PATCH_BYTES: Final = 16 * 1024**2
 MAX_PATCH_FILES: Final = 2_000
 # Of the image, and outside the working directory, files are read one by one.
 MAX_SINGLE_FILES: Final = 100
+# Hidden folders of a home in which tests may find what was installed.
+HOME_PROGRAMS: Final = frozenset(
+    {(".local", "bin"), (".local", "lib")}
+    | {(name,) for name in (".bun", ".cargo", ".deno", ".gem", ".m2", ".npm-global", ".nvm", ".pyenv", ".rustup")}
+)
 # Each takes the engine 40 ms.
 MAX_PROBED: Final = 10
 ZSTD_LEVEL: Final = 3
@@ -217,7 +222,9 @@ async def _n_changed_outside(sandbox: Sandbox, workdir: str, changes: list[Chang
     """How many changes outside the working directory a program could depend on; settings of tools are none."""
     inside = f"{workdir.rstrip('/')}/"
     outside = [
-        change for change in _files_of(changes) if not f"{change.path}/".startswith(inside) and not is_setting(change.path)
+        change
+        for change in _files_of(changes)
+        if not f"{change.path}/".startswith(inside) and not is_setting(change.path)
     ]
     if len(outside) > MAX_PROBED:
         return len(outside)
@@ -229,10 +236,11 @@ async def _n_changed_outside(sandbox: Sandbox, workdir: str, changes: list[Chang
 
 
 def is_setting(path: str) -> bool:
-    """Whether a path lies in a hidden file or folder of somebody's home, where tools and agents keep their own things."""
+    """Whether a path is hidden in somebody's home, where tools and agents keep their own things; programs are not."""
     parts = PurePosixPath(path).parts[1:]
     below = parts[1:] if parts[:1] == ("root",) else parts[2:] if parts[:1] == ("home",) else ()
-    return bool(below) and below[0].startswith(".")
+    is_program = below[:1] in HOME_PROGRAMS or below[:2] in HOME_PROGRAMS
+    return bool(below) and below[0].startswith(".") and not is_program
 
 
 def _quoted(text: str) -> str:

@@ -73,7 +73,7 @@ class TrialRecord:
         self._on_phase = on_phase
 
     def now(self) -> datetime:
-        """The time by a clock that runs evenly from the trial's start, so that setting the machine's bends no duration."""
+        """The time by a clock that runs evenly since the trial began: setting the machine's bends no duration."""
         return self.started_at + timedelta(seconds=time.monotonic() - self._began)
 
     def log(self, message: str) -> None:

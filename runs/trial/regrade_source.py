@@ -1,15 +1,15 @@
 """Whether what a finished trial left can be judged again, and what of it. Only reads; the source is never changed."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 
 from runs.errors import FileUnreadable, InputInvalid, TaskInvalid
-from runs.formats.job import ArtifactConfig, TrialConfig
+from runs.formats.job import TrialConfig
 from runs.formats.reading import read_json
 from runs.formats.result import ExceptionInfo, FinalState, RegradedFrom, StepResult, TrialResult
 from runs.formats.task_directory import Task, TaskStep, load_task, verifier_is_separate
@@ -21,9 +21,10 @@ from runs.sandboxes.base import ARTIFACTS
 from runs.sandboxes.compose.model import MAIN
 from runs.sandboxes.compose.reader import read_compose
 from runs.trial.agent import keeps_processes
-from runs.trial.artifacts import MANIFEST, PRE_ARTIFACTS, Collected
+from runs.trial.artifacts import Collected
 from runs.trial.directory import PATCH, WORKSPACE, Folders, TrialDirectory
 from runs.trial.final_state import is_setting
+from runs.trial.regrade_artifacts import has_all, has_other_hooks, recorded_artifacts
 from runs.trial.regrade_patch import FileChange, PatchInvalid, changes_in
 
 MAX_RESULT_BYTES = 64 * 1024 * 1024
@@ -41,11 +42,12 @@ class Source:
     """A finished trial, the task that judges it now, and what there is of its agent's work.
 
     `step` is the last TaskStep that was run. With `state` "workspace", `outside` are the changes of single files that
-    lie elsewhere; with "artifacts" a separate verifier gets what was `collected` then.
+    lie elsewhere; with "artifacts" a separate verifier gets what was `collected` then. `notes` are for its result.
     """
 
     directory: TrialDirectory
     result: TrialResult
+    result_digest: str
     config: TrialConfig
     task: Task
     step: TaskStep | None
@@ -63,53 +65,33 @@ class Source:
     @property
     def agent_exception(self) -> ExceptionInfo | None:
         """How the agent ended, where that was not as planned; what its verifier did then is not in it."""
-        told = self.result.exception_info
-        return told if told and _cause(told) in OF_THE_AGENT else None
+        return of_agent(self.result.exception_info)
 
     @property
     def earlier_steps(self) -> list[StepResult]:
         """The TaskSteps before the one that is judged again."""
         return (self.result.step_results or [])[:-1]
 
-    def origin(self) -> RegradedFrom:
-        """What the new result says of where it comes from. Reads the whole state."""
+    def digest_of_state(self) -> str:
+        """Of what is judged again. Reads all of it."""
         if self.state == "workspace":
-            digest = _digest([self.directory.root / WORKSPACE, self.folders.root / PATCH])
-        else:
-            files = [path for path in self.folders.artifacts.rglob("*") if path.is_file() and not path.is_symlink()]
-            digest = _digest(sorted(files))
+            return _digest([self.directory.root / WORKSPACE, self.folders.root / PATCH])
+        found = (path for path in self.folders.artifacts.rglob("*") if path.is_file() and not path.is_symlink())
+        return _digest(sorted(found))
+
+    def origin(self, state_digest: str | None) -> RegradedFrom:
+        """What the new result says of where it comes from."""
         return RegradedFrom(
             job=self.directory.root.parent.name,
             trial=self.directory.root.name,
             directory=str(self.directory.root),
-            result_digest=_digest([self.directory.result]),
+            result_digest=self.result_digest,
             state=self.state,
-            state_digest=digest,
+            state_digest=state_digest,
             task_checksum=self.result.task_checksum,
             rewards=self.result.rewards,
             exception_info=self.result.exception_info,
         )
-
-
-def read_source(directory: Path, task_of: "TaskOf") -> Source:
-    """A trial that can be judged again. Raises NotRegradable or TaskInvalid, each with what stands in the way."""
-    place = TrialDirectory(directory.resolve())
-    result = _result(place)
-    config = _config(result)
-    task = load_task(task_of(result, config), lenient_names=config.lenient_names)
-    step, final_state = _stage(result, task)
-    folders = place.folders(step.name if step else None)
-    declared = [*task.config.artifacts, *config.artifacts, *(step.config.artifacts if step else [])]
-    recorded = list(_recorded(folders))
-    if verifier_is_separate(task, step) and _are_the_same(recorded, declared, task, step, result):
-        wanted = {(item.source, item.service) for item in declared} | {(ARTIFACTS, MAIN)}
-        collected = [line for line in recorded if (line.source, line.service) in wanted]
-        return Source(place, result, config, task, step, "artifacts", final_state, (), collected, ())
-    _refuse_lost_services(task)
-    notes: list[str] = []
-    outside = _outside(place, folders, final_state, recorded, notes)
-    collected = [line for line in recorded if line.status == "ok" and line.service == MAIN]
-    return Source(place, result, config, task, step, "workspace", final_state, outside, collected, notes)
 
 
 class TaskOf:
@@ -125,7 +107,7 @@ class TaskOf:
             found = then
         elif (self._path / "task.toml").is_file():
             found = self._path
-            if self._path.resolve().name != then.name and self._name() != result.task_name:
+            if self._path.resolve().name != then.name and _name_of(self._path) != result.task_name:
                 raise NotRegradable(f"its task is {result.task_name}, and {self._path} is another")
         else:
             found = self._path / then.name
@@ -133,20 +115,42 @@ class TaskOf:
             raise NotRegradable(f"its task is not at {found}: say where it is with --tasks")
         return found.resolve()
 
-    def _name(self) -> str:
-        assert self._path is not None  # noqa: S101 - called where it is set
-        try:
-            return load_task(self._path, verification=False, lenient_names=True).name
-        except TaskInvalid:
-            return ""
+
+def read_source(directory: Path, task_of: TaskOf) -> Source:
+    """A trial that can be judged again. Raises NotRegradable or TaskInvalid, each with what stands in the way."""
+    place = TrialDirectory(directory.resolve())
+    result, digest = _result(place)
+    config = _config(result)
+    task = load_task(task_of(result, config), lenient_names=config.lenient_names)
+    step, final_state = _stage(result, task)
+    folders = place.folders(step.name if step else None)
+    declared = [*task.config.artifacts, *config.artifacts, *(step.config.artifacts if step else [])]
+    recorded = list(recorded_artifacts(folders))
+    is_separate = verifier_is_separate(task, step)
+    if is_separate and has_all(recorded, declared) and not has_other_hooks(task, step, result):
+        wanted = {(item.source, item.service) for item in declared} | {(ARTIFACTS, MAIN)}
+        collected = [line for line in recorded if (line.source, line.service) in wanted]
+        return Source(place, result, digest, config, task, step, "artifacts", final_state, (), collected, ())
+    _refuse_lost_services(task)
+    notes: list[str] = []
+    outside = _outside(place, folders, final_state, recorded, notes)
+    return Source(place, result, digest, config, task, step, "workspace", final_state, outside, recorded, notes)
 
 
-def _result(place: TrialDirectory) -> TrialResult:
+def _name_of(path: Path) -> str:
+    try:
+        return load_task(path, verification=False, lenient_names=True).name
+    except TaskInvalid:
+        return ""
+
+
+def _result(place: TrialDirectory) -> tuple[TrialResult, str]:
+    """The result and the digest of its file. Raises NotRegradable."""
     if not place.result.is_file():
         raise NotRegradable("it has no result yet")
     try:
         data = read_json(place.result, max_bytes=MAX_RESULT_BYTES, within=place.root)
-        return TrialResult.model_validate(data)
+        return TrialResult.model_validate(data), _digest([place.result])
     except FileUnreadable as error:
         raise NotRegradable(f"its result cannot be read: {error.reason}") from None
     except ValidationError as error:
@@ -246,51 +250,10 @@ def _changes(path: Path) -> list[FileChange]:
         raise NotRegradable(f"its {PATCH} cannot be read: {error}") from None
 
 
-def _are_the_same(
-    recorded: Sequence[Collected], declared: Sequence[ArtifactConfig], task: Task, step: TaskStep | None, then: TrialResult
-) -> bool:
-    """Whether a separate verifier would get what was collected then."""
-    hooks = [*task.config.verifier.collect, *(step.config.verifier.collect if step else [])]
-    has_hooks = bool(hooks) or (task.path / PRE_ARTIFACTS).is_file()
-    known = {(line.source, line.service) for line in recorded}
-    are_there = bool(recorded) and all((item.source, item.service) in known for item in declared)
-    return are_there and (not has_hooks or then.task_checksum == task.checksum())
-
-
-def _recorded(folders: Folders) -> Iterator[Collected]:
-    """The lines of the manifest whose files are there; none of a manifest that is damaged or leads elsewhere."""
-    try:
-        data = read_json(folders.artifacts / MANIFEST, within=folders.root)
-    except FileUnreadable:
-        return
-    for entry in data if isinstance(data, list) else ():
-        line = _line(entry)
-        if line is None or (line.status == "ok" and not _is_there(folders, line)):
-            continue
-        yield line
-
-
-def _line(entry: Any) -> Collected | None:
-    if not isinstance(entry, dict):
-        return None
-    words = [entry.get(key, default) for key, default in _MANIFEST_KEYS.items()]
-    if not all(isinstance(word, str) and "\0" not in word for word in words):
-        return None
-    return Collected(*words)
-
-
-_MANIFEST_KEYS = {"source": None, "destination": None, "type": "file", "status": None, "service": MAIN}
-
-
-def _is_there(folders: Folders, line: Collected) -> bool:
-    parts = PurePosixPath(line.destination).parts
-    path = folders.root / line.destination
-    is_ours = parts[:1] == ("artifacts",) and ".." not in parts
-    return is_ours and path.exists() and path.resolve().is_relative_to(folders.artifacts.resolve())
-
-
-def _cause(told: ExceptionInfo) -> Cause:
-    return told_cause(told.cause) or cause_of(told.exception_type)
+def of_agent(told: ExceptionInfo | None) -> ExceptionInfo | None:
+    """The exception, where it is how an agent ended."""
+    is_agents = told and (told_cause(told.cause) or cause_of(told.exception_type)) in OF_THE_AGENT
+    return told if is_agents else None
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -1,5 +1,6 @@
 """A trial's row while it runs: claimed, moved from phase to phase, ended. A superseded execution can write nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -79,6 +80,11 @@ def beat(owner: str) -> set[int]:
     mine = Trial.objects.filter(owner=owner, status=Status.RUNNING)
     mine.update(heartbeat_at=datetime.now(UTC))
     return set(mine.exclude(cancel_requested_at=None).values_list("pk", flat=True))
+
+
+def withdrawn(trial_ids: Iterable[int]) -> set[int]:
+    """Those of the trials, all of which were queued, that someone has cancelled since. One query."""
+    return set(Trial.objects.filter(pk__in=trial_ids, status=Status.CANCELLED).values_list("pk", flat=True))
 
 
 def cancel_queued(job: Job) -> None:

@@ -13,6 +13,7 @@ from runs.formats.trajectory_reader import ReadTrajectory, read_trajectory
 from runs.trial.sandbox import sandbox_opener
 from tests.agents.recipes import RECIPES
 from tests.support.model_server import ModelServer, Truth
+from tests.support.processes import watched_argvs
 from tests.support.trials import make_plan, run_in
 
 TASK = Path(__file__).resolve().parents[2] / "examples/tasks/fix-calculator"
@@ -22,10 +23,12 @@ WORKDIR = "/app"
 class AgentTrial:
     """One trial that has ended, and what the model's side saw of it."""
 
-    def __init__(self, result: TrialResult, directory: Path, truth: Truth) -> None:
+    def __init__(self, result: TrialResult, directory: Path, truth: Truth, argvs: set[bytes]) -> None:
         self.result = result
         self.directory = directory
         self.truth = truth
+        self.argvs = argvs
+        """What all processes of this machine were started with, while it ran."""
 
     @property
     def trajectory(self) -> ReadTrajectory:
@@ -56,8 +59,9 @@ def run_agent(tmp_path: Path, docker_engine: DockerClient, model_server: ModelSe
         if timeout_sec:
             config = config.model_copy(update={"override_timeout_sec": timeout_sec})
         plan = make_plan(TASK, tmp_path, agent=config, name=run_id[:60])
-        result = await run_in(opener, plan)
-        return AgentTrial(result, plan.directory, model_server.truth(run_id))
+        async with watched_argvs() as argvs:
+            result = await run_in(opener, plan)
+        return AgentTrial(result, plan.directory, model_server.truth(run_id), argvs)
 
     yield run
     close()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,11 @@ async def test_it_solves_the_task_in_a_closed_sandbox_and_its_trajectory_is_true
     used = trial.result.agent_result
     assert used is not None
     assert used.n_agent_steps == len(whole_calls(trial))
+    assert used.peak_context_tokens == max(sent for _, _, sent in whole_calls(trial))
+    assert used.summarization_count == 0
     assert KEY.encode() not in everything_in(trial.directory)
+    assert any(b"/opt/pier/" in argv for argv in trial.argvs)
+    assert not any(KEY.encode() in argv for argv in trial.argvs)
 
 
 @pytest.mark.parametrize("agent", EVERY)
@@ -101,7 +106,7 @@ async def test_a_refused_key_is_the_providers_refusal(run_agent: RunAgent, agent
     assert trial.result.exception_info.cause in ("provider", "budget"), trial.result.exception_info
 
 
-COMPACTING = {
+COMPACTING: dict[str, dict[str, Any]] = {
     "claude-code": {"autocompact": 100_000},
     "codex": {},
     "copilot-cli": {},

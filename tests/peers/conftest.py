@@ -27,7 +27,10 @@ def harbor() -> Peer:
 
 @pytest.fixture(scope="session")
 def jobs(tmp_path_factory: pytest.TempPathFactory, docker_engine: object) -> Path:
-    """A folder with the jobs `docker-job` and `host-job`: what goes right and what goes wrong in trials."""
+    """A folder with the jobs `docker-job` and `host-job`: what goes right and what goes wrong in trials.
+
+    `regraded-job` is the first one, judged again.
+    """
     folder = tmp_path_factory.mktemp("peers")
     tasks = folder / "tasks"
     make_task(tasks, "good", solve="echo 42 > answer.txt; echo note > /logs/artifacts/note.txt\n")
@@ -54,4 +57,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory, docker_engine: object) -> Pat
         ]
         done = subprocess.run([*manage, "pierrun", *arguments], env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stderr
+    arguments = [str(folder / "jobs/docker-job"), "-o", str(folder / "jobs"), "--job-name", "regraded-job", "-y"]
+    done = subprocess.run(
+        [*manage, "pierjob", "regrade", *arguments], env=env, capture_output=True, text=True, check=False
+    )
+    assert "4 regraded, 0 with another reward, 2 without a verdict, 2 not regraded" in done.stdout, done.stderr
     return folder / "jobs"

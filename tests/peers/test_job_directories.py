@@ -39,7 +39,7 @@ def documents(job: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", [*JOBS, "regraded-job"])
 def test_every_file_of_a_job_satisfies_the_peers_models(peer: Peer, jobs: Path, job: str) -> None:
     models = documents(jobs / job)
     assert len(models) >= 2 + 2 * 8 + 6
@@ -160,7 +160,7 @@ def test_every_trial_is_listed_and_opened(viewer: Viewer, jobs: Path, job: str) 
         assert (opened["id"], opened["task_name"]) == (written["id"], written["task_name"])
 
 
-@pytest.mark.parametrize("job", ["docker-job", "host-job"])
+@pytest.mark.parametrize("job", [*JOBS, "regraded-job"])
 def test_the_files_of_a_trial_are_shown(viewer: Viewer, jobs: Path, job: str) -> None:
     good, stepwise = (next((jobs / job).glob(f"{name}__*")).name for name in ("good", "stepwise"))
     trajectory = viewer.get(f"jobs/{job}/trials/{good}/trajectory")

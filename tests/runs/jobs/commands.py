@@ -16,10 +16,10 @@ def pierjob(*arguments: object) -> tuple[int, str, str]:
     return int(ended.value.code or 0), out.getvalue(), err.getvalue()
 
 
-def pierrun(*arguments: object) -> int:
-    """Exit code of `pierrun` on the host sandbox."""
+def pierrun(*arguments: object, kind: str = "host") -> int:
+    """Exit code of `pierrun`, on the host sandbox if no other kind is named."""
     with pytest.raises(SystemExit) as ended:
-        call_command("pierrun", *map(str, arguments), "-e", "host", "-y", "-q")
+        call_command("pierrun", *map(str, arguments), "-e", kind, "-y", "-q")
     # The thread that ran the job's queries outlives it, and PostgreSQL drops no database that it is connected to.
     SyncToAsync.single_thread_executor.submit(connections.close_all).result()
     return int(ended.value.code or 0)

@@ -121,3 +121,43 @@ def test_cancelling_one_trial_lets_the_others_go_on(tmp_path: Path) -> None:
     ends = {trial.task_path.rpartition("/")[2]: (trial.status, trial.reward) for trial in job.trials.all()}
     assert ends == {"long": ("cancelled", None), "short": ("finished", 1.0)}
     assert job.status == Status.CANCELLED
+
+
+class CancellerBetweenExecutions(threading.Thread):
+    """Calls `cancel` once a trial waits for its second execution."""
+
+    def run(self) -> None:
+        try:
+            deadline = time.monotonic() + 30
+            waiting = Trial.objects.filter(status=Status.QUEUED, execution=2)
+            while not waiting.exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            cancel(Job.objects.get().name)
+        finally:
+            connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trial_that_is_cancelled_between_two_executions_keeps_what_the_first_one_came_to(tmp_path: Path) -> None:
+    test = f"#!/bin/bash\ntest -e {tmp_path}/mended && echo 1 > /logs/verifier/reward.txt\n"
+    make_task(tmp_path / "set", test=test)
+    (tmp_path / "job.yaml").write_text("retry: {max_retries: 1, min_wait_sec: 50, exclude_exceptions: []}\n")
+    canceller = CancellerBetweenExecutions()
+    canceller.start()
+    began = time.monotonic()
+    job = tmp_path / "jobs" / "waiting"
+    arguments = ("-p", tmp_path / "set", "-c", tmp_path / "job.yaml", "-o", tmp_path / "jobs", "--job-name", "waiting")
+    assert pierrun(*arguments) == 1
+    canceller.join()
+    assert time.monotonic() - began < 20
+    row = Trial.objects.get()
+    assert (row.status, row.exception_type, row.execution) == (Status.FINISHED, "RewardFileNotFoundError", 1)
+    assert Job.objects.get().status == Status.CANCELLED
+    assert json.loads((job / "result.json").read_text())["stats"]["n_completed_trials"] == 1
+    # What the job's rules would have tried again is tried again when it goes on.
+    (tmp_path / "mended").touch()
+    assert pierjob("resume", "-p", job)[0] == 0
+    row.refresh_from_db()
+    assert (row.status, row.reward, row.exception_type, row.execution) == (Status.FINISHED, 1.0, "", 2)
+    assert (job / row.name / "executions" / "1" / "result.json").exists()
+    assert Job.objects.get().status == Status.FINISHED

@@ -256,3 +256,20 @@ def test_a_file_that_became_a_link_and_one_too_large_are_told() -> None:
     assert b"deleted file mode 100644" in link
     assert b"new file mode 120000" in link
     assert b"Binary files a/a and b/a differ" in file_patch("a", FileEntry(0o100644, None), FileEntry(0o100644, None))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/root/.codex/config.toml", True),
+        ("/home/agent/.claude.json", True),
+        ("/home/agent/.local/share/opencode/log", True),
+        ("/root/.local/lib/python3.11/site-packages/six.py", False),
+        ("/root/.cargo/bin/rg", False),
+        ("/root/notes.txt", False),
+        ("/home/agent", False),
+        ("/etc/.hidden", False),
+    ],
+)
+def test_settings_of_tools_are_told_from_programs_and_results(path: str, expected: bool) -> None:
+    assert final_state.is_setting(path) is expected

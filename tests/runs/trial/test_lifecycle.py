@@ -8,6 +8,7 @@ import pytest
 
 from runs.formats.job import AgentConfig, VerifierConfig
 from runs.formats.result import TrialResult
+from tests.support.processes import watched_argvs
 from tests.support.tasks import CLOSED, make_task
 from tests.support.trials import make_plan, run_on_host
 
@@ -210,22 +211,10 @@ async def test_a_secret_of_the_agent_is_in_no_file_and_in_no_argv(
     solve = '[ "$PROBE_API_KEY" = sk-very-secret-value ] && echo 42 > answer.txt; touch /logs/agent/there; sleep 0.4\n'
     agent = AgentConfig(name="oracle", env={"PROBE_API_KEY": "${PROBE_API_KEY}"})
     plan = make_plan(make_task(tmp_path, solve=solve), tmp_path / "job", agent=agent)
-    running = asyncio.create_task(run_on_host(plan))
-    seen = b""
-    while not running.done():
-        seen += b"".join(command for path in Path("/proc").glob("[0-9]*/cmdline") if (command := bytes_of(path)))
-        await asyncio.sleep(0.02)
-    assert (await running).rewards == {"reward": 1.0}
-    assert b"/solution/solve.sh" in seen
-    assert b"sk-very-secret" not in seen
+    async with watched_argvs() as argvs:
+        assert (await run_on_host(plan)).rewards == {"reward": 1.0}
+    assert any(b"/solution/solve.sh" in argv for argv in argvs)
+    assert not any(b"sk-very-secret" in argv for argv in argvs)
     files = [path for path in plan.directory.parent.rglob("*") if path.is_file()]
     assert len(files) > 5
     assert not [path for path in files if b"sk-very-secret" in path.read_bytes()]
-
-
-def bytes_of(path: Path) -> bytes:
-    """What a process says, or nothing when it has gone."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
