@@ -32,8 +32,8 @@ class AgentRun:
 
     `logs` is the host's side of /logs/agent. `env` is resolved and may hold secrets: it goes to the agent's processes
     and nowhere else. `solution` is the task's reference solution, for the oracle alone. `is_closed`: of the network the
-    sandbox reaches the agent's own hosts alone. `skills` are folders with a SKILL.md each. `live` takes the
-    steps while the agent works.
+    sandbox reaches the agent's own hosts alone. `skills` are folders with a SKILL.md each, `skills_dir` is a
+    folder of the sandbox with more of them. `live` takes the steps while the agent works.
     """
 
     instruction: str
@@ -46,6 +46,7 @@ class AgentRun:
     task_config: Path | None = None
     mcp_servers: tuple[McpServer, ...] = ()
     skills: tuple[Path, ...] = ()
+    skills_dir: str | None = None
     is_closed: bool = False
     live: LiveSteps | None = None
 

@@ -17,6 +17,7 @@ from runs.agents.conversion.draft import CallDraft, ResultDraft, StepDraft, Thre
 from runs.agents.conversion.images import ImageStore
 from runs.agents.conversion.lines import Record
 from runs.agents.installed import InstalledAgent, Launch
+from runs.agents.providers import Provider, runner_variables
 from runs.errors import AgentFailed
 from runs.formats.result import AgentContext
 from runs.sandboxes.base import Sandbox, first_bytes
@@ -36,6 +37,9 @@ LOGS_OF: Final = (
     "opencode",
 )
 CALL_ID: Final = "command"
+PROVIDERS: Final = [Provider((f"{name}_API_KEY",), base_urls=(f"{name}_BASE_URL",)) for name in ("OPENAI", "ANTHROPIC")]
+# What HarborEnv gives the clients of its agents, whose answers come when they come.
+CLIENT_TIMEOUTS: Final = dict.fromkeys(("OPENAI_TIMEOUT", "OPENAI_REQUEST_TIMEOUT", "HTTPX_TIMEOUT"), "3600")
 
 
 class OutputConverter(Converter):
@@ -94,7 +98,7 @@ class Command(InstalledAgent):
             choices=LOGS_OF,
         ),
     )
-    variables = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
+    variables = tuple(name for provider in PROVIDERS for name in provider.variables)
 
     def __init__(self, *, model_name: str | None, kwargs: Mapping[str, Any]) -> None:
         super().__init__(model_name=model_name, kwargs=kwargs)
@@ -121,6 +125,16 @@ class Command(InstalledAgent):
             if result.exit_code:
                 words = bytes(output[-1000:]).decode(errors="replace").strip()
                 raise AgentFailed(f"the set-up command `{command}` ended with {result.exit_code}: {words}")
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The job's variables, and the runner's of a provider of which the job gives none."""
+        wanted = runner_variables(PROVIDERS, env)
+        return {name: value for name, value in super().environment(env).items() if name in env or name in wanted}
+
+    def hosts(self, env: Mapping[str, str]) -> list[str]:
+        """Those of the base URLs that the command is given."""
+        known = self.environment(env)
+        return [host for provider in PROVIDERS for host in provider.hosts_of(known)]
 
     def converter(self, instruction: str | None, images: Path | None = None) -> Converter:
         """Of the agent whose logs it leaves, else of its output."""
@@ -150,11 +164,13 @@ class Command(InstalledAgent):
             "HARBOR_INSTRUCTION_PATH": f"{TASK_FOLDER}/instruction.md",
             "AGENT_WORKDIR": self._workdir,
             "OPENAI_MODEL": self.model_name or "",
+            **CLIENT_TIMEOUTS,
             **{f"HARBOR_MCP_{_in_variable(server.name)}_URL": server.url or "" for server in run.mcp_servers},
         }
         return Launch(
             argv=("/bin/sh", "-c", IN_BASH, "sh", self.values["command"]),
             env={name: value for name, value in known.items() if value and name not in env},
+            uploads=tuple((skill, f"{TASK_FOLDER}/skills/{skill.name}") for skill in run.skills),
         )
 
     def finish(self, run: AgentRun) -> AgentContext | None:

@@ -29,7 +29,7 @@ class Converted:
 
     def summary(self) -> str:
         """One line for people."""
-        parts = [f"{self.n_steps} steps", f"{self.n_subagents} sub-agents" if self.n_subagents else ""]
+        parts = [_counted(self.n_steps, "step"), _counted(self.n_subagents, "sub-agent") if self.n_subagents else ""]
         if self.input_tokens is not None:
             parts.append(f"{self.input_tokens} input and {self.output_tokens or 0} output tokens")
         if self.cost_usd is not None:
@@ -46,6 +46,8 @@ def convert_logs(
     """
     if not logs.is_dir():
         raise FileUnreadable(logs, "there is no such folder")
+    if not output.parent.is_dir() or output.is_dir():
+        raise FileUnreadable(output, "it is no file in a folder that exists")
     prices = list_prices().with_table(PriceTable.read(pricing) if pricing else None)
     asked = read_text(instruction, MAX_INSTRUCTION_BYTES) if instruction else None
     context = ConversionContext(asked, model, None, None, prices)
@@ -62,3 +64,7 @@ def convert_logs(
         cost_usd=totals.cost_usd,
         warnings=tuple(converter.warnings),
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

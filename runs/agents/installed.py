@@ -9,8 +9,9 @@ import shlex
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from jinja2 import StrictUndefined, TemplateError
@@ -23,6 +24,7 @@ from runs.agents.conversion.directory import TRAJECTORY, context_of, write_final
 from runs.agents.conversion.images import FOLDER as IMAGES
 from runs.agents.conversion.images import ImageStore
 from runs.agents.install import Install
+from runs.agents.skills import all_skills
 from runs.agents.watch import Guards, watch_agent
 from runs.errors import AgentFailed, SandboxFailed
 from runs.formats.reading import read_text
@@ -139,24 +141,29 @@ class InstalledAgent(Agent):
         """Start the CLI and follow it to its end. Raises AgentFailed and what limits and guards raise."""
         instruction = self._prompt(run.instruction)
         env = self.environment(run.env)
-        launch = self.launch(run, instruction, env)
-        try:
-            await self._prepare(run, launch)
-            await watch_agent(
-                run,
-                command=shlex.join(launch.argv),
-                env={**env, **launch.env},
-                stdin=launch.stdin,
-                log_name=self.stdout_log,
-                converter=self.converter(run.instruction),
-                guards=Guards.of(self.values),
-            )
-        finally:
-            # A sandbox that is lost has said so already, and keeps no secret.
-            with suppress(SandboxFailed, TimeoutError):
-                async with asyncio.timeout(CLEAR_SEC):
-                    await self._clear(run, launch)
+        with TemporaryDirectory() as folder:
+            skills = await all_skills(run, Path(folder))
+            launch = self.launch(replace(run, skills=skills), instruction, env)
+            try:
+                await self._prepare(run, launch)
+                await self._watch(run, launch, env)
+            finally:
+                # A sandbox that is lost has said so already, and keeps no secret.
+                with suppress(SandboxFailed, TimeoutError):
+                    async with asyncio.timeout(CLEAR_SEC):
+                        await self._clear(run, launch)
         return AgentContext()
+
+    async def _watch(self, run: AgentRun, launch: Launch, env: Mapping[str, str]) -> None:
+        await watch_agent(
+            run,
+            command=shlex.join(launch.argv),
+            env={**env, **launch.env},
+            stdin=launch.stdin,
+            log_name=self.stdout_log,
+            converter=self.converter(run.instruction),
+            guards=Guards.of(self.values),
+        )
 
     def finish(self, run: AgentRun) -> AgentContext | None:
         """Write trajectory.json of all that is in the log folder, and sum what was used."""

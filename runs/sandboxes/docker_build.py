@@ -25,6 +25,8 @@ from runs.sandboxes.engine_stream import Event, post
 
 LOG_TAIL_LINES = 12
 DOCKERIGNORE = ".dockerignore"
+# The two empty blocks that end a tar. Python fills it up to 10 KiB, which nobody needs.
+END_BYTES = 2 * tarfile.BLOCKSIZE
 # What is built; .dockerignore keeps it out of COPY, as the docker command does with a Dockerfile from elsewhere.
 OWN_DOCKERFILE = ".dockerfile.pier-site"
 # The classic builder's word for the image that a step left.
@@ -156,6 +158,10 @@ def _archive(image: Image, dockerfile: str) -> IO[bytes]:
                     tar.addfile(member, file)
             elif member.isdir() or member.issym():
                 tar.addfile(member)
+        end = tar.offset + END_BYTES
+    # The engine reads to the end of the archive and no further; while there is more that it was promised, it does not
+    # notice that the connection was closed, and an abandoned build goes on.
+    archive.truncate(end)
     archive.seek(0)
     return archive
 

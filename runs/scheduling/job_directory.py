@@ -3,8 +3,10 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from runs.errors import InputInvalid
@@ -38,27 +40,41 @@ def claim_directory(config: JobConfig) -> JobConfig:
     raise InputInvalid(f"{config.path}: a job of this name was started at this very moment")
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a job that goes on has already: its start, the results that stay, how often trials were tried again."""
+
+    started_at: datetime | None = None
+    results: Sequence[TrialResult] = ()
+    n_retries: int = 0
+
+
+FRESH: Final = Earlier()
+
+
 class JobDirectory:
     """Writes the job's files while its trials run."""
 
-    def __init__(self, config: JobConfig, job_id: UUID, n_trials: int) -> None:
+    def __init__(self, config: JobConfig, job_id: UUID, n_trials: int, earlier: Earlier = FRESH) -> None:
         self.path: Path = config.path
         self.result = JobResult(
             id=job_id,
-            started_at=now(),
+            started_at=earlier.started_at or now(),
             updated_at=now(),
             n_total_trials=n_trials,
             pier_site={"version": VERSION},
         )
         self._config = config
-        self._results: list[TrialResult] = []
+        self._results: list[TrialResult] = [_without_config(result) for result in earlier.results]
+        self._n_earlier_retries = earlier.n_retries
         self._written = 0.0
-        write_atomically(self.path / "config.json", dump_config(config))
+        if earlier is FRESH:
+            write_atomically(self.path / "config.json", dump_config(config))
         self.write()
 
     def add(self, result: TrialResult) -> None:
         """Take a trial's result into the statistics; its configuration, the bulk of it, is not kept."""
-        self._results.append(result.model_copy(update={"config": {}}))
+        self._results.append(_without_config(result))
         outcome = f"rewards {result.rewards}" if result.rewards else "no reward"
         failure = f", {result.exception_info.exception_type}" if result.exception_info else ""
         self.log(f"{result.trial_name}: {outcome}{failure}")
@@ -68,9 +84,9 @@ class JobDirectory:
         with (self.path / "job.log").open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"{now():%Y-%m-%dT%H:%M:%SZ} {message}\n")
 
-    def write(self, *, n_running: int = 0, n_retries: int = 0, finished: bool = False) -> None:
-        """Write result.json; skipped when it was written a moment ago, except at the end."""
-        if not finished and time.monotonic() - self._written < WRITE_INTERVAL_SEC:
+    def write(self, *, n_running: int = 0, n_retries: int = 0, finished: bool = False, is_last: bool = False) -> None:
+        """Write result.json; skipped when it was written a moment ago, except for the last time."""
+        if not is_last and time.monotonic() - self._written < WRITE_INTERVAL_SEC:
             return
         self._written = time.monotonic()
         result = self.result
@@ -81,7 +97,7 @@ class JobDirectory:
             self._scored,
             metrics=self._config.metrics,
             n_running=n_running,
-            n_retries=n_retries,
+            n_retries=self._n_earlier_retries + n_retries,
             n_pending=result.n_total_trials - len(self._results) - n_running,
         )
         if finished:
@@ -106,9 +122,18 @@ class JobDirectory:
         return attempts
 
     @property
+    def is_complete(self) -> bool:
+        """Whether every trial has a result."""
+        return len(self._results) >= self.result.n_total_trials
+
+    @property
     def results(self) -> Sequence[TrialResult]:
         """The results so far, without their configurations."""
         return self._results
+
+
+def _without_config(result: TrialResult) -> TrialResult:
+    return result.model_copy(update={"config": {}})
 
 
 def _with_rewards(result: TrialResult, keys: Sequence[str]) -> TrialResult:

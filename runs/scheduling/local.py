@@ -4,11 +4,11 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 from asgiref.sync import sync_to_async
@@ -21,17 +21,22 @@ from runs.formats.job import JobConfig
 from runs.formats.result import CANCELLED, TrialResult
 from runs.indexing.job import refresh_counters
 from runs.indexing.live import LiveIndex, forget_steps
-from runs.models import Job, Phase
+from runs.models import Job, Phase, Status
 from runs.owner import this_owner
 from runs.scheduling.expand import expand, refuse_unsupported
+from runs.scheduling.history import history_of
+from runs.scheduling.holding import held
 from runs.scheduling.job_directory import JobDirectory, claim_directory
 from runs.scheduling.locking import write_job_lock
+from runs.scheduling.patience import in_database
 from runs.scheduling.retries import delay_sec, wants_retry
 from runs.scheduling.rows import create_rows, end_job
 from runs.trial.directory import TrialDirectory
 from runs.trial.lifecycle import run_trial
+from runs.trial.live import OpenIndex
 from runs.trial.plan import TrialPlan
-from runs.trial.rows import Claim, beat, claim, finish, queue_again, set_phase
+from runs.trial.record import OnPhase
+from runs.trial.rows import Claim, beat, claim, finish, keep_result, queue_again, set_phase, withdrawn
 from runs.trial.sandbox import OpenSandbox, sandbox_opener
 
 HEARTBEAT_SEC = 3.0
@@ -46,6 +51,10 @@ class Watcher(Protocol):
     def step_came(self, plan: TrialPlan, line: str, cost_usd: float | None) -> None: ...
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None: ...
     def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None: ...
+
+
+type Announce = Callable[[JobConfig, Sequence[TrialPlan]], Watcher]
+"""Told what is about to be run; answers who is told how it goes."""
 
 
 class JobRun:
@@ -67,15 +76,14 @@ class JobRun:
         self._disk_error: OSError | None = None
         self._plans = plans
         self._trial_ids = trial_ids
-        self._open_sandbox = open_sandbox
+        self.open_sandbox = open_sandbox
         self._watcher = watcher
         self._owner = this_owner()
         self._config = config
         self._queue: asyncio.Queue[TrialPlan] = asyncio.Queue()
         self._running: dict[int, asyncio.Task[TrialResult]] = {}
-        # Trials between two executions, and the results of their last ones.
+        # Trials between two executions.
         self._waiting: dict[str, tuple[asyncio.TimerHandle, TrialPlan]] = {}
-        self._failed: dict[str, TrialResult] = {}
         self._n_open = len(plans)
         self._n_retries = 0
         # Trials that ended without a result of ours: cancelled while they were queued, or taken over.
@@ -92,6 +100,8 @@ class JobRun:
         """Run all trials. The first SIGINT or SIGTERM cancels what runs and starts nothing more; a second one exits."""
         for plan in self._plans:
             self._queue.put_nowait(plan)
+        if not self._plans:
+            self._all_ended.set()
         with self._signals():
             heart = asyncio.create_task(self._heartbeat())
             try:
@@ -106,12 +116,19 @@ class JobRun:
                 with suppress(asyncio.CancelledError):
                     await heart
         if self._disk_error:
-            await sync_to_async(end_job)(self.job, cancelled=True)
+            await sync_to_async(end_job)(self.job, Status.CANCELLED)
             raise self._disk_error
         self.was_cancelled |= self._n_withheld > 0 or any(is_cancelled(result) for result in self.results)
-        self._write_result(finished=not self.was_cancelled)
+        is_finished = self.files.is_complete and not self.was_cancelled
+        self._write_result(finished=is_finished, is_last=True)
         checkpoint(Checkpoint.JOB_RESULT_WRITTEN)
-        await sync_to_async(end_job)(self.job, cancelled=self.was_cancelled)
+        await in_database(end_job, self.job, self._status(is_finished=is_finished))
+
+    def _status(self, *, is_finished: bool) -> Status:
+        if self.was_cancelled:
+            return Status.CANCELLED
+        # Only some trials were run again, and others still have no result.
+        return Status.FINISHED if is_finished else Status.INTERRUPTED
 
     async def _work(self) -> None:
         while True:
@@ -122,6 +139,7 @@ class JobRun:
                     continue
             except ExecutionSuperseded:
                 self._n_withheld += 1
+                await self._leave(plan)
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -135,24 +153,27 @@ class JobRun:
     async def _run_one(self, plan: TrialPlan) -> bool:
         """Run one execution of a trial; whether there will be another."""
         if self.was_cancelled:
-            if failed := self._failed.pop(plan.name, None):
-                # It would have been tried again: what it came to so far is its result.
-                mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
-                await self._record(mine, plan, failed)
+            await self._leave(plan)
             return False
-        mine = await sync_to_async(claim)(self._trial_ids[plan.name], self._owner)
+        mine = await in_database(claim, self._trial_ids[plan.name], self._owner)
         checkpoint(Checkpoint.TRIAL_CLAIMED)
-        if self._failed.pop(plan.name, None):
+        if plan.execution > 1:
             TrialDirectory(plan.directory).put_aside(plan.execution - 1)
-            await sync_to_async(forget_steps)(mine.trial_id)
+            await in_database(forget_steps, mine.trial_id)
             checkpoint(Checkpoint.EXECUTION_PUT_ASIDE)
         result = await self._result_of(mine, plan)
-        retry = self._config.retry
-        if wants_retry(result, retry, execution=plan.execution) and not self.was_cancelled:
+        if wants_retry(result, self._config.retry, execution=plan.n_tries) and not self.was_cancelled:
             await self._retry_later(mine, plan, result)
             return True
         await self._record(mine, plan, result)
         return False
+
+    async def _leave(self, plan: TrialPlan) -> None:
+        """Don't begin the trial any more: what it came to in its latest execution, if there was one, is its result."""
+        if result := history_of(plan.directory).result:
+            is_mine = await in_database(keep_result, self.job, plan, result, self._owner)
+            if is_mine:
+                self.files.add(result)
 
     async def _result_of(self, mine: Claim, plan: TrialPlan) -> TrialResult:
         self._watcher.trial_began(plan)
@@ -160,7 +181,7 @@ class JobRun:
 
         async def on_phase(phase: Phase, task_step: str) -> None:
             self._watcher.phase_began(plan, phase, task_step)
-            await sync_to_async(set_phase)(mine, phase)
+            await in_database(set_phase, mine, phase)
 
         def open_index(path: str, task_step: str) -> LiveIndex:
             agent = plan.config.agent
@@ -168,7 +189,7 @@ class JobRun:
             tell = partial(self._watcher.step_came, plan)
             return LiveIndex(mine.trial_id, mine.execution, mine.owner, path, task_step, label, model, tell)
 
-        task = asyncio.create_task(run_trial(plan, self._open_sandbox, on_phase, open_index))
+        task = asyncio.create_task(self.life_of(plan, on_phase, open_index))
         self._running[mine.trial_id] = task
         if self.was_cancelled:
             task.cancel()
@@ -177,8 +198,12 @@ class JobRun:
         finally:
             del self._running[mine.trial_id]
 
+    def life_of(self, plan: TrialPlan, on_phase: OnPhase, open_index: OpenIndex) -> Coroutine[Any, Any, TrialResult]:
+        """One execution of a trial."""
+        return run_trial(plan, self.open_sandbox, on_phase, open_index)
+
     async def _record(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
-        await sync_to_async(finish)(mine, self.job, plan, cancelled=is_cancelled(result))
+        await in_database(finish, mine, self.job, plan, cancelled=is_cancelled(result))
         checkpoint(Checkpoint.ROW_FINISHED)
         self.files.add(result)
         self._write_result(finished=False)
@@ -187,10 +212,9 @@ class JobRun:
 
     async def _retry_later(self, mine: Claim, plan: TrialPlan, result: TrialResult) -> None:
         """Queue the trial again, for its next execution, after a while."""
-        seconds = delay_sec(self._config.retry, execution=plan.execution)
-        await sync_to_async(queue_again)(mine)
+        seconds = delay_sec(self._config.retry, execution=plan.n_tries)
+        await in_database(queue_again, mine)
         self._n_retries += 1
-        self._failed[plan.name] = result
         failure = result.exception_info.exception_type if result.exception_info else "no exception"
         self.files.log(f"{plan.name}: {failure} in execution {plan.execution}, tried again in {seconds:.1f} s")
         self._watcher.trial_waits(plan, result, seconds)
@@ -198,19 +222,31 @@ class JobRun:
         timer = asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, again)
         self._waiting[plan.name] = (timer, again)
 
-    def _write_result(self, *, finished: bool) -> None:
-        self.files.write(n_running=len(self._running), n_retries=self._n_retries, finished=finished)
+    def _write_result(self, *, finished: bool, is_last: bool = False) -> None:
+        self.files.write(
+            n_running=len(self._running), n_retries=self._n_retries, finished=finished, is_last=is_last or finished
+        )
 
     async def _heartbeat(self) -> None:
         """Every few seconds: say that we live, cancel what people asked to, bring the job's counters up to date."""
         while True:
-            for trial_id in await sync_to_async(beat)(self._owner):
+            for trial_id in await in_database(beat, self._owner):
                 if task := self._running.get(trial_id):
                     task.cancel()
+            await self._wake_withdrawn()
             if self._counters_are_stale.is_set():
                 self._counters_are_stale.clear()
-                await sync_to_async(refresh_counters)(self.job)
+                await in_database(refresh_counters, self.job)
             await asyncio.sleep(HEARTBEAT_SEC)
+
+    async def _wake_withdrawn(self) -> None:
+        """Let trials that were cancelled while they wait for their next execution end now."""
+        waiting = {self._trial_ids[name]: name for name in self._waiting}
+        for trial_id in await in_database(withdrawn, list(waiting)) if waiting else ():
+            if found := self._waiting.pop(waiting[trial_id], None):
+                timer, plan = found
+                timer.cancel()
+                self._queue.put_nowait(plan)
 
     def cancel(self) -> None:
         """Cancel all running trials and begin no more."""
@@ -257,9 +293,7 @@ def prepare_job(config: JobConfig) -> tuple[JobConfig, list[TrialPlan], UUID]:
     return config, expand(config, config.path, job_id), job_id
 
 
-def run_job(
-    config: JobConfig, project: Project, announce: Callable[[JobConfig, Sequence[TrialPlan]], Watcher]
-) -> JobRun:
+def run_job(config: JobConfig, project: Project, announce: Announce) -> JobRun:
     """Run a job to its end and return it. Raises InputInvalid (nothing is written then)."""
     open_sandbox, close = sandbox_opener(config.environment)
     try:
@@ -276,8 +310,9 @@ def run_job(
             if job:
                 job.delete()
             raise
-        run = JobRun(job, config, files, plans, trial_ids, open_sandbox, announce(config, plans))
-        asyncio.run(run.run(config.n_concurrent_trials))
+        with held(config.path):
+            run = JobRun(job, config, files, plans, trial_ids, open_sandbox, announce(config, plans))
+            asyncio.run(run.run(config.n_concurrent_trials))
         return run
     finally:
         close()

@@ -43,8 +43,13 @@ NOTHING: Final = hash_of("")
 
 def write_job_lock(config: JobConfig, plans: Sequence[TrialPlan]) -> None:
     """Write the job's lock.json. Reads every file of every task twice."""
+    _write(config.path, job_lock(config, plans))
+
+
+def job_lock(config: JobConfig, plans: Sequence[TrialPlan]) -> JobLock:
+    """What the trials are made of at this moment. Reads every file of every task twice."""
     tasks = {path: _TaskNow(path) for path in {plan.task_path for plan in plans}}
-    lock = JobLock(
+    return JobLock(
         created_at=now(),
         n_concurrent_trials=config.n_concurrent_trials,
         retry=config.retry.model_dump(mode="json", exclude_none=True),
@@ -53,7 +58,19 @@ def write_job_lock(config: JobConfig, plans: Sequence[TrialPlan]) -> None:
             version=VERSION, tasks={task.digest: task.contents for task in tasks.values() if task.contents}
         ),
     )
-    write_atomically(config.path / LOCK, dump_lock(lock))
+
+
+def update_job_lock(directory: Path, old: JobLock, new: JobLock) -> None:
+    """Put the trials of `new` in the place of those of their names in the job's lock.json; the others stay."""
+    changed = {trial.pier_site.trial_name: trial for trial in new.trials}
+    trials = [changed.get(trial.pier_site.trial_name, trial) for trial in old.trials]
+    tasks = {**old.pier_site.tasks, **new.pier_site.tasks}
+    notes = old.pier_site.model_copy(update={"tasks": tasks})
+    _write(directory, old.model_copy(update={"trials": trials, "pier_site": notes}))
+
+
+def _write(directory: Path, lock: JobLock) -> None:
+    write_atomically(directory / LOCK, dump_lock(lock))
 
 
 def write_trial_lock(plan: TrialPlan) -> None:

@@ -58,10 +58,20 @@ def abandoned_jobs() -> list[Job]:
     with_trials = Trial.objects.live().exclude(owner="").values_list("job", "owner").distinct().order_by("job")
     found = {job for job, owner in with_trials if not is_alive(owner)}
     for job in Job.objects.filter(origin=Origin.PIER_SITE, status__in=LIVE).only("pk"):
-        owners = _owners(job)
-        if owners and not any(map(is_alive, owners)):
+        if _has_only_dead_owners(job):
             found.add(job.pk)
     return list(Job.objects.filter(pk__in=found).select_related("project").order_by("pk"))
+
+
+def is_abandoned(job: Job) -> bool:
+    """Whether the job is one of `abandoned_jobs`."""
+    live = job.trials.live().exclude(owner="").values_list("owner", flat=True).distinct()
+    return any(not is_alive(owner) for owner in live) or (job.is_live and _has_only_dead_owners(job))
+
+
+def _has_only_dead_owners(job: Job) -> bool:
+    owners = _owners(job)
+    return bool(owners) and not any(map(is_alive, owners))
 
 
 def _owners(job: Job) -> set[str]:

@@ -1,23 +1,44 @@
-"""The rows of a new job: it and all its trials are in the database from the moment they are queued."""
+"""The rows of a job that is run: it and all its trials are in the database from the moment they are queued."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
 
 from pier_site.accounts.models import Project
 from runs.agents.registry import agent_name
+from runs.errors import InputInvalid
 from runs.formats.job import JobConfig
 from runs.formats.result import model_info_of
 from runs.indexing.columns import label_of
 from runs.indexing.job import refresh_counters
 from runs.models import Job, Origin, Status, Trial
-from runs.owner import this_owner
+from runs.owner import is_alive, this_owner
 from runs.trial.plan import TrialPlan
 from runs.trial.rows import cancel_queued
 
 BATCH = 1000
+# What the row of a trial that waits for its next execution says: nothing of the earlier ones.
+NOT_BEGUN: Final[dict[str, Any]] = {
+    "status": Status.QUEUED,
+    "phase": "",
+    "reward": None,
+    "rewards": None,
+    "exception_type": "",
+    "exception_message": "",
+    "cause": "",
+    "step_results": [],
+    "cost_usd": None,
+    "repriced_usd": None,
+    "started_at": None,
+    "finished_at": None,
+    "heartbeat_at": None,
+    "cancel_requested_at": None,
+    # Also an unchanged file is read again, should the trial not be begun after all.
+    "file_stamps": {},
+}
 
 
 @transaction.atomic
@@ -46,12 +67,55 @@ def create_rows(
     return job, {trial.name: trial.pk for trial in trials}
 
 
-def end_job(job: Job, *, cancelled: bool) -> None:
-    """Write how the job ended."""
-    if cancelled:
+@transaction.atomic
+def take_over(job: Job, plans: Sequence[TrialPlan], chosen: Sequence[TrialPlan]) -> dict[str, int]:
+    """Make this process the runner of an existing job: queue the chosen trials, and return the ids of all by name.
+
+    `plans` are all trials that the job has: a row that is none of them was never begun, and goes; one that is missing
+    is made. Raises InputInvalid, with nothing written, when someone else runs the job.
+    """
+    # Two that come at the same time: the second one waits here, and finds the trials of the first.
+    job = Job.objects.select_for_update().get(pk=job.pk)
+    _refuse_if_run_by_others(job)
+    rows = {trial.name: trial for trial in job.trials.only("pk", "name", "execution")}
+    names = {plan.name for plan in plans}
+    job.trials.filter(pk__in=[row.pk for name, row in rows.items() if name not in names]).delete()
+    missing = [plan for plan in plans if plan.name not in rows]
+    rows |= {row.name: row for row in Trial.objects.bulk_create([_trial(job, plan, "") for plan in missing])}
+    owner, queued = this_owner(), []
+    for plan in chosen:
+        fresh = {**NOT_BEGUN, "owner": owner, "execution": plan.execution, "attempt": plan.attempt}
+        for column, value in fresh.items():
+            setattr(rows[plan.name], column, value)
+        queued.append(rows[plan.name])
+    Trial.objects.bulk_update(queued, [*NOT_BEGUN, "owner", "execution", "attempt"], batch_size=BATCH)
+    Job.objects.filter(pk=job.pk).update(
+        status=Status.RUNNING, finished_at=None, origin=Origin.PIER_SITE, n_trials=len(plans)
+    )
+    return {name: rows[name].pk for name in names}
+
+
+def _refuse_if_run_by_others(job: Job) -> None:
+    """Raise InputInvalid when a process that lives, or another program, has trials of the job."""
+    # Between its last trial's end and its own a job is live and none of its trials is.
+    trials = job.trials.all() if job.is_live else job.trials.live()
+    owners = set(trials.values_list("owner", flat=True).distinct())
+    others = sorted(owner for owner in owners - {"", this_owner()} if is_alive(owner))
+    if others:
+        raise InputInvalid(f"{job.name}: {others[0]} is running this job; nothing was done")
+    if job.trials.live().filter(owner="").exists():
+        raise InputInvalid(
+            f"{job.name}: its files changed within the last two minutes, another program may be running it: "
+            "stop that, or wait and try again"
+        )
+
+
+def end_job(job: Job, status: Status) -> None:
+    """Write how the job ended; trials that were not begun are cancelled with a cancelled job."""
+    if status == Status.CANCELLED:
         cancel_queued(job)
-    job.status = Status.CANCELLED if cancelled else Status.FINISHED
-    job.finished_at = datetime.now(UTC)
+    job.status = status
+    job.finished_at = None if status == Status.INTERRUPTED else datetime.now(UTC)
     job.save(update_fields=["status", "finished_at"])
     refresh_counters(job)
 

@@ -1,26 +1,20 @@
 """A runner that is killed at any point leaves, after one reap, nothing behind and rows that agree with the files."""
 
 import json
-import os
-import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from docker import DockerClient
 
 from runs.checkpoints import KILL_AT, Checkpoint
 from runs.files import TEMPORARY
+from tests.support.site import Site
 from tests.support.tasks import make_task
 
-ROOT = Path(__file__).resolve().parents[2]
 # What the runner's own rows and those of a fresh index have in common: all that files say.
 TRIAL_COLUMNS = (
     "name, uuid, status, phase, task_name, task_digest, source, attempt, agent_name, model_name, reward, rewards,"
@@ -33,66 +27,6 @@ JOB_COLUMNS = (
 SOLVE = "(setsid sleep 300 >/dev/null 2>&1 &)\necho 42 > answer.txt\necho kept > /logs/artifacts/note.txt\n"
 
 pytestmark = pytest.mark.docker
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    pid: int
-    output: str
-    code: int
-
-
-@dataclass(frozen=True)
-class Site:
-    """A data directory with a database of its own."""
-
-    data: Path
-
-    def environment(self, **more: str) -> dict[str, str]:
-        env = {**os.environ, "PIER_DATA_DIR": str(self.data), **more}
-        env.pop("DATABASE_URL", None)
-        return env
-
-    def start(self, *arguments: object, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), *map(str, arguments)],
-            env=self.environment(**more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-
-    def run(self, *arguments: object, **more: str) -> "Ended":
-        with self.start(*arguments, **more) as process:
-            return Ended(process.pid, process.communicate(timeout=60)[0], process.returncode)
-
-    def rows(self, columns: str, table: str) -> list[dict[str, Any]]:
-        with sqlite3.connect(self.data / "pier.sqlite3") as database:
-            database.row_factory = sqlite3.Row
-            rows = [dict(row) for row in database.execute(f"SELECT {columns} FROM {table}")]
-        database.close()
-        return sorted(rows, key=repr)
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database to copy: migrating takes longer than a trial."""
-    site = Site(tmp_path_factory.mktemp("template"))
-    assert site.run("migrate", "-v0").code == 0
-    return site.data
-
-
-@pytest.fixture
-def site(tmp_path: Path, empty_database: Path) -> Site:
-    """A fresh site."""
-    shutil.copytree(empty_database, tmp_path / "site")
-    return Site(tmp_path / "site")
-
-
-@pytest.fixture
-def fresh_site(tmp_path: Path, empty_database: Path) -> Site:
-    """Another one, which knows nothing of what was run."""
-    shutil.copytree(empty_database, tmp_path / "fresh")
-    return Site(tmp_path / "fresh")
 
 
 def processes_with(mark: bytes) -> Iterator[int]:

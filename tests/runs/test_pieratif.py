@@ -1,4 +1,4 @@
-"""`manage.py pieratif validate`: verdicts, both outputs, exit codes, and files made to do harm."""
+"""`manage.py pieratif`: verdicts, both outputs, exit codes, files made to do harm; logs that become trajectories."""
 
 import gzip
 import json
@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from runs.formats.trajectory_file import validate_file
 from tests.runs.formats.test_trajectory import VALID, changed
+from tests.support.conversion import GOLDEN, golden_folders, load_golden
 
 LENIENT: dict[str, Any] = {
     "schema_version": "ATIF-v1.4",
@@ -223,6 +224,71 @@ def test_a_name_that_is_not_utf_8_is_printed_both_ways(tmp_path: Path, capsys: p
     capsys.readouterr()
     assert pieratif("--json", path) == 0
     assert capsys.readouterr().out.isascii()
+
+
+def converted(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, output and complaints of `pieratif convert`."""
+    with pytest.raises(SystemExit) as exit_:
+        call_command("pieratif", "convert", *map(str, arguments))
+    return int(exit_.value.code or 0), *capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("agent", "scenario", "n_subagents"),
+    [
+        ("claude-code", "subagent", 1),
+        ("codex", "subagent", 1),
+        ("gemini-cli", "basic", 0),
+        ("mini-swe-agent", "basic", 0),
+    ],
+)
+def test_logs_that_exist_become_a_valid_trajectory_with_all_calls_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], agent: str, scenario: str, n_subagents: int
+) -> None:
+    folder = next(path for path in golden_folders(agent) if path.name == scenario)
+    output = tmp_path / "t.json"
+    code, out, err = converted(capsys, agent, folder, "-o", output)
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{output}: ")
+    assert (" steps, 1 sub-agent, " in out) == bool(n_subagents)
+    document = json.loads(output.read_text())
+    said = [step["message"] for step in document["steps"] if step["source"] == "agent"]
+    assert said == [call.text for call in load_golden(folder).said("main")]
+    assert len(document.get("subagent_trajectories") or ()) == n_subagents
+    assert pieratif("--strict", output) == 0
+
+
+def test_what_logs_lack_is_given_beside_them_and_prices_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [logs] = [path for path in golden_folders("mini-swe-agent") if path.name == "basic"]
+    [name] = {call["model"] for call in load_golden(logs).truth["calls"]}
+    (tmp_path / "asked.md").write_text("Do it.")
+    price = {"input_cost_per_token": 1.0, "output_cost_per_token": 1.0, "litellm_provider": "openai"}
+    (tmp_path / "prices.json").write_text(json.dumps({name: price}))
+    given = ("--instruction", tmp_path / "asked.md", "--pricing", tmp_path / "prices.json", "-m", f"openai/{name}")
+    code, out, err = converted(capsys, "mini-swe-agent", logs, "-o", tmp_path / "t.json", *given)
+    assert (code, err) == (0, "")
+    assert "USD" in out
+
+
+def test_logs_that_give_no_step_write_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "t.json"
+    (tmp_path / "empty").mkdir()
+    for logs in (tmp_path / "empty", GOLDEN / "codex/0.169.0/basic"):
+        code, out, err = converted(capsys, "opencode", logs, "-o", output)
+        assert (code, out) == (1, "")
+        assert err.endswith("no step of opencode was found in it; nothing was written\n")
+    assert converted(capsys, "opencode", tmp_path / "none", "-o", output)[::2] == (
+        2,
+        f"{tmp_path}/none: there is no such folder\n",
+    )
+    nowhere = tmp_path / "new" / "t.json"
+    assert converted(capsys, "codex", GOLDEN / "codex/0.169.0/basic", "-o", nowhere)[::2] == (
+        2,
+        f"{nowhere}: it is no file in a folder that exists\n",
+    )
+    code, _, err = converted(capsys, "opncode", tmp_path / "empty", "-o", output)
+    assert (code, "opencode" in err, err.count("\n")) == (2, True, 1)
+    assert not output.exists()
 
 
 @pytest.mark.corpora

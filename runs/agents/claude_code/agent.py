@@ -177,12 +177,12 @@ class ClaudeCode(InstalledAgent):
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The runner's variables and the job's on top.
 
-        A job with a credential of its own gets none of the runner's: they'd go to its gateway too. The runner's AWS
-        keys stay out unless Bedrock is used.
+        A job with a credential or a gateway of its own gets none of the runner's: they'd go to its gateway. The
+        runner's AWS keys stay out unless Bedrock is used.
         """
         found = super().environment(env)
         withheld: set[str] = set()
-        if any(env.get(name) for name in CREDENTIALS):
+        if any(env.get(name) for name in (*CREDENTIALS, "ANTHROPIC_BASE_URL")):
             withheld.update(CREDENTIALS)
         if not _uses_bedrock(found):
             withheld.update(AWS)

@@ -22,6 +22,7 @@ from runs.agents.codex.converter import STDOUT, CodexConverter
 from runs.agents.hosts import host_entry, hosts_in
 from runs.agents.install import PLAIN, Install, Method, Npm, Script, cli_path
 from runs.agents.installed import ConfigFile, InstalledAgent, Launch
+from runs.agents.providers import Provider, runner_variables
 from runs.errors import FileUnreadable
 from runs.formats.reading import JsonInvalid, parse_json, read_text
 from runs.sandboxes.base import AGENT_LOGS
@@ -30,6 +31,7 @@ from runs.sandboxes.base import AGENT_LOGS
 HOMES: Final = "/var/tmp"  # noqa: S108 - the folder's name is the run's own
 SESSIONS: Final = f"{AGENT_LOGS}/sessions"
 API_HOST: Final = "api.openai.com"
+OPENAI: Final = Provider(("OPENAI_API_KEY", "CODEX_API_KEY"), (API_HOST,), ("OPENAI_BASE_URL",))
 # A subscription is served elsewhere than the API, and its sign-in has to be renewed.
 SUBSCRIPTION_HOSTS: Final = ("chatgpt.com", "auth.openai.com")
 _VENDOR_SCRIPT: Final = """set -eu
@@ -47,7 +49,7 @@ class Codex(InstalledAgent):
     tested_version = "0.169.0"
     stdout_log = STDOUT
     converter_type = CodexConverter
-    variables = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "CODEX_API_KEY")
+    variables = OPENAI.variables
     arguments = (
         Argument(
             "reasoning_effort",
@@ -96,6 +98,12 @@ class Codex(InstalledAgent):
             clis=("codex",),
             programs=("curl",) if isinstance(method, Script) else (),
         )
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The job's variables, and the runner's where neither they nor the job's TOML lead to another address."""
+        is_led_elsewhere = isinstance(self._own.get("openai_base_url"), str)
+        wanted = set() if is_led_elsewhere else runner_variables([OPENAI], env)
+        return {name: value for name, value in super().environment(env).items() if name in env or name in wanted}
 
     def hosts(self, env: Mapping[str, str]) -> list[str]:
         """Hosts of all URLs in the job's TOML; those of OpenAI only where its built-in provider has no other URL."""

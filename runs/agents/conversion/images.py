@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -39,8 +40,13 @@ class ImageStore:
                 return None
             self._known.add(name)
             if self._folder:
-                target = self._folder / FOLDER / name
-                target.parent.mkdir(exist_ok=True)
-                if not target.parent.is_symlink():
-                    write_atomically(target, image)
+                # What an agent left in the place of the folder or of the file stays: no image is worth a trajectory.
+                with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                    _write(self._folder / FOLDER / name, image)
         return ContentPart(type="image", source=ImageSource(media_type=media_type, path=f"{FOLDER}/{name}"))
+
+
+def _write(target: Path, image: bytes) -> None:
+    target.parent.mkdir(exist_ok=True)
+    if not target.parent.is_symlink():
+        write_atomically(target, image)

@@ -135,14 +135,16 @@ class CopilotCli(InstalledAgent):
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The runner's variables and the job's on top.
 
-        With a provider of one's own the runner's GitHub tokens stay out; a job with a credential gets none of the
-        runner's that would go before it.
+        With a provider of one's own the runner's GitHub tokens stay out; a job with a credential, or with the address
+        of a provider, gets none of the runner's that would go before it, or there.
         """
         found = super().environment(env)
         withheld: set[str] = set()
         for credentials in (TOKENS, PROVIDER_SECRETS[:3]):
             if any(env.get(name) for name in credentials):
                 withheld.update(credentials)
+        if env.get("COPILOT_PROVIDER_BASE_URL"):
+            withheld.update(PROVIDER_SECRETS)
         if found.get("COPILOT_PROVIDER_BASE_URL"):
             withheld.update(TOKENS)
         elif any(env.get(name) for name in TOKENS):

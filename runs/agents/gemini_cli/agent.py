@@ -28,6 +28,7 @@ CREDENTIALS_FILE: Final = f"{HOME}/application-credentials.json"
 MAX_CREDENTIALS_BYTES: Final = 1024 * 1024
 
 KEYS: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
+BASE_URLS: Final = ("GOOGLE_GEMINI_BASE_URL", "GEMINI_API_BASE", "GOOGLE_VERTEX_BASE_URL")
 VERTEX: Final = (
     "GOOGLE_API_KEY",
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -117,10 +118,10 @@ class GeminiCli(InstalledAgent):
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The runner's variables and the job's on top.
 
-        A job with a key of its own gets none of the runner's, nor the runner's choice of Vertex AI.
+        A job with a key or a gateway of its own gets none of the runner's, nor the runner's choice of Vertex AI.
         """
         found = super().environment(env)
-        withheld = {*KEYS, *VERTEX} if any(env.get(name) for name in KEYS) else set()
+        withheld = {*KEYS, *VERTEX} if any(env.get(name) for name in (*KEYS, *BASE_URLS)) else set()
         return {name: value for name, value in found.items() if name in env or name not in withheld}
 
     def hosts(self, env: Mapping[str, str]) -> list[str]:

@@ -113,9 +113,11 @@ class MiniSweAgent(InstalledAgent):
         return Install(self.name, version, Uv(packages, lock), clis=("mini-swe-agent",), commands=commands)
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """The job's variables, and the runner's of the model's provider alone."""
+        """The job's variables, and the runner's of the model's provider alone, unless the job leads elsewhere."""
         provider = self._provider()
-        wanted = {REGISTRY_VARIABLE, *runner_variables([provider] if provider else [], env)}
+        is_led_elsewhere = bool(hosts_in([self._own, self.values["model_kwargs"]]))
+        used = [provider] if provider and not is_led_elsewhere else []
+        wanted = {REGISTRY_VARIABLE, *runner_variables(used, env)}
         found = super().environment(env)
         return {name: value for name, value in found.items() if name in env or name in wanted}
 

@@ -98,8 +98,12 @@ class OpenCode(InstalledAgent):
         return Install(self.name, self.version, method, clis=("opencode",), programs=("git", "rg"))
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """The job's variables, and the runner's of those providers alone that the run calls."""
-        used = [PROVIDERS[name] for name in used_providers(self._own, self.model_name or "") if name in PROVIDERS]
+        """The job's variables, and the runner's of those providers alone that the run calls at their own address."""
+        used = [
+            PROVIDERS[name]
+            for name in used_providers(self._own, self.model_name or "")
+            if name in PROVIDERS and not hosts_in(provider_config(self._own, name))
+        ]
         wanted = runner_variables(used, env)
         return {name: value for name, value in super().environment(env).items() if name in env or name in wanted}
 

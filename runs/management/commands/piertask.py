@@ -1,5 +1,6 @@
 """`manage.py piertask`: what can be done with task directories; a subcommand parses its options and makes one call."""
 
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ AddParser = Callable[..., ArgumentParser]
 
 
 class Command(PierCommand):
-    help = "Make, check and list tasks, prepare their images, look into their sandboxes."
+    help = "Make, check, list and try tasks, prepare their images, look into their sandboxes."
     needs_database = False
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,6 +30,7 @@ class Command(PierCommand):
         add_list(subcommands.add_parser, self.list)
         add_prebuild(subcommands.add_parser, self.prebuild)
         add_shell(subcommands.add_parser, self.shell)
+        add_smoke(subcommands.add_parser, self.smoke)
 
     def run(self, **options: Any) -> int:
         run: Run = options["run"]
@@ -141,6 +143,39 @@ class Command(PierCommand):
 
         return open_shell(path, self.stderr.write, lenient_names=lenient_names)
 
+    def smoke(
+        self,
+        *,
+        task: Path,
+        config: Sequence[Path],
+        jobs_dir: "Path | None",
+        env_file: "Path | None",
+        yes: bool,
+        lenient_names: bool,
+        **_options: Any,
+    ) -> int:
+        """A line for each check; 0 when none failed."""
+        from runs.formats.job import load_job_config
+        from runs.scheduling.options import load_env_file
+        from runs.tasks.report import printable
+        from runs.tasks.smoke import Watch, smoke
+        from runs.tasks.smoke_checks import Check
+
+        if env_file:
+            load_env_file(env_file)
+
+        def say(check: Check) -> None:
+            tone: Tone = "error" if check.verdict == "failed" else "good" if check.verdict == "ok" else "plain"
+            self.stdout.write(f"{self.paint(tone, f'{check.verdict:<6}')} {printable(check.line)}")
+
+        watch = Watch(say, lambda line: self.stderr.write(printable(line)))
+        job = load_job_config(*config)
+        job = job.model_copy(update={"lenient_names": lenient_names or job.lenient_names})
+        done = smoke(task, job, watch, jobs_dir=jobs_dir, assume_yes=yes or not sys.stdin.isatty())
+        if done.directory:
+            self.stdout.write(f"the trial is in {printable(str(done.directory))}")
+        return int(bool(done.failures))
+
     def paint(self, tone: "Tone", text: str) -> str:
         """Text in the colour of its tone, on a terminal."""
         styles = {"error": self.style.ERROR, "warning": self.style.WARNING, "good": self.style.SUCCESS}
@@ -221,6 +256,26 @@ def add_shell(add_parser: AddParser, run: Run) -> None:
         description="The network is as closed as the agent's. The sandbox is removed when the shell ends.",
     )
     parser.add_argument("path", type=Path, metavar="TASK|TRIAL", help="a task directory, or that of a finished trial")
+    add_lenient_names(parser)
+    parser.set_defaults(run=run)
+
+
+def add_smoke(add_parser: AddParser, run: Run) -> None:
+    """`piertask smoke`."""
+    parser = add_parser(
+        "smoke",
+        help="run one trial by a job's first agent, and check that everything about it is as it should be",
+        description="One line for each check: ok, failed or n/a, and the figure. Nothing goes to the database.",
+    )
+    parser.add_argument("task", type=Path, metavar="TASK", help="a task directory")
+    parser.add_argument(
+        "-c", "--config", type=Path, action="append", required=True, metavar="FILE", help="the job; repeatable, layered"
+    )
+    parser.add_argument(
+        "-o", "--jobs-dir", type=Path, metavar="DIR", help="keep the trial here; default: a temporary folder"
+    )
+    parser.add_argument("--env-file", type=Path, metavar="FILE", help="variables to load before anything else")
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask before giving host variables to the task")
     add_lenient_names(parser)
     parser.set_defaults(run=run)
 

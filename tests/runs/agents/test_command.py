@@ -8,6 +8,7 @@ import pytest
 from runs.agents.arguments import AgentArgumentInvalid
 from runs.agents.command import Command
 from runs.formats.job import AgentConfig
+from tests.support.conversion import GOLDEN
 from tests.support.tasks import make_task
 from tests.support.trials import make_plan, run_on_host
 
@@ -25,13 +26,14 @@ def steps_of(directory: Path) -> list[dict[str, object]]:
 
 async def test_it_finds_the_instruction_and_the_variables_of_harbor_env(tmp_path: Path) -> None:
     task = make_task(tmp_path / "task")
-    tell = 'cat "$HARBOR_INSTRUCTION_PATH"; echo "$HARBOR_TASK_NAME|$AGENT_WORKDIR|$OPENAI_MODEL"; ls $HARBOR_TASK_DIR'
+    variables = "$HARBOR_TASK_NAME|$AGENT_WORKDIR|$HTTPX_TIMEOUT|$OPENAI_MODEL"
+    tell = f'cat "$HARBOR_INSTRUCTION_PATH"; echo "{variables}"; ls $HARBOR_TASK_DIR'
     plan = make_plan(task, tmp_path, agent=command_agent(tell))
     result = await run_on_host(plan)
     assert result.exception_info is None
     printed = (plan.directory / "agent/command.txt").read_text()
     assert printed.startswith((task / "instruction.md").read_text().strip())
-    assert "|lab/model\n" in printed
+    assert "|3600|lab/model\n" in printed
     assert printed.endswith("instruction.md\ntask.toml\n")
 
 
@@ -72,6 +74,28 @@ async def test_files_are_laid_and_set_up_commands_run_before_it(tmp_path: Path) 
     plan = make_plan(make_task(tmp_path / "task"), tmp_path, agent=config)
     await run_on_host(plan)
     assert (plan.directory / "agent/command.txt").read_text().startswith("from the tool\na\n")
+
+
+async def test_the_skills_of_the_job_lie_beside_the_instruction(tmp_path: Path) -> None:
+    (tmp_path / "review").mkdir()
+    (tmp_path / "review/SKILL.md").write_text("Look twice.")
+    config = command_agent("cat $HARBOR_TASK_DIR/skills/review/SKILL.md")
+    plan = make_plan(
+        make_task(tmp_path / "task"), tmp_path, agent=config.model_copy(update={"skills": [tmp_path / "review"]})
+    )
+    await run_on_host(plan)
+    assert (plan.directory / "agent/command.txt").read_text() == "Look twice."
+
+
+@pytest.mark.parametrize("planted", ["echo x > images", "ln -s /etc images", "mkdir images"])
+async def test_what_is_planted_in_the_place_of_images_costs_no_trajectory(tmp_path: Path, planted: str) -> None:
+    logs = GOLDEN / "claude-code/2.1.329/results"
+    config = command_agent(f"cp -r /app/golden/. /logs/agent; cd /logs/agent; {planted}", logs_of="claude-code")
+    config.kwargs["files"] = {"/app/golden": str(logs)}
+    plan = make_plan(make_task(tmp_path / "task"), tmp_path, agent=config)
+    result = await run_on_host(plan)
+    assert (result.exception_info, result.rewards) == (None, {"reward": 0.0})
+    assert "images/" in (plan.directory / "agent/trajectory.json").read_text()
 
 
 async def test_a_set_up_command_that_fails_is_named_with_its_words(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Steps of a running trial in the index: added as they come, grown in place, replaced by the final files."""
 
-
 import pytest
 
 from runs.errors import ExecutionSuperseded

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from runs.agents.conversion.usage import Usage
+from runs.agents.installed import InstalledAgent
+from runs.agents.registry import create_agent
 from runs.errors import FileUnreadable
+from runs.formats.job import AgentConfig
 from runs.prices.table import PriceTable, list_prices
 
 MODEL = {
@@ -72,3 +75,17 @@ def test_a_file_without_prices_is_refused_with_its_path(tmp_path: Path, content:
 def test_negative_and_endless_prices_are_no_prices(tmp_path: Path) -> None:
     with pytest.raises(FileUnreadable):
         table_of(tmp_path, {"m": {"input_cost_per_token": -1, "output_cost_per_token": 1}})
+
+
+def test_an_agents_prices_are_the_jobs_or_those_that_the_runner_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, price in (("runner.json", 0.5), ("job.json", 0.25)):
+        (tmp_path / name).write_text(
+            json.dumps({"house-model": {"input_cost_per_token": price, "output_cost_per_token": 1}})
+        )
+    monkeypatch.setenv("LITELLM_MODEL_REGISTRY_PATH", str(tmp_path / "runner.json"))
+    for kwargs, cost in (({}, 5.0), ({"pricing": str(tmp_path / "job.json")}, 2.5)):
+        agent = create_agent(AgentConfig(name="codex", model_name="openai/house-model", kwargs=kwargs))
+        assert isinstance(agent, InstalledAgent)
+        assert agent.prices.cost_usd("openai/house-model", Usage(uncached_tokens=10)) == cost

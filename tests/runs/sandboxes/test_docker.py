@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 
 from runs.formats.network import CLOSED
-from runs.sandboxes.base import Image, SandboxSpec
+from runs.sandboxes import docker
+from runs.sandboxes.base import Image, Resources, SandboxSpec
 from runs.sandboxes.docker import DockerSandbox
 from runs.sandboxes.docker_root import ContainerRoot, NotPlain
 from runs.sandboxes.engine import Engine
@@ -74,3 +75,32 @@ async def test_what_lies_behind_a_link_is_reached_by_the_engine(sandbox: DockerS
     assert await said(sandbox, "cat /real/sub/file") == "x"
     await sandbox.download("/app/link/sub", tmp_path / "out")
     assert (tmp_path / "out" / "file").read_text() == "x"
+
+
+async def test_limits_are_the_containers_own_and_swap_adds_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert docker.PIDS_LIMIT == 4096
+    monkeypatch.setattr(docker, "PIDS_LIMIT", 40)
+    spec = SandboxSpec(
+        f"limits-{tmp_path.name}", Image(BASE_IMAGE), CLOSED, resources=Resources(cpus=0.5, memory_mb=64)
+    )
+    engine = Engine.connect()
+    limited = DockerSandbox(spec, engine)
+    try:
+        await limited.start(log=lambda *_: None)
+        host = engine.api.inspect_container(str(limited.container_id))["HostConfig"]
+        assert (host["Memory"], host["MemorySwap"]) == (64 << 20, 64 << 20)
+        assert (host["NanoCpus"], host["PidsLimit"]) == (500_000_000, 40)
+        assert (host["Privileged"], host["CapAdd"], host["CapDrop"]) == (False, None, ["NET_RAW"])
+        assert (host["NetworkMode"], host["Init"], host["Binds"]) == ("none", True, None)
+        # The kernel holds them; the container goes on.
+        assert "137" in (await said(limited, "python3 -c 'bytearray(200 << 20)'; echo $?")).split()
+        assert "retry: Resource temporarily unavailable" in await said(
+            limited, "(for n in $(seq 60); do sleep 2 & done) 2>&1"
+        )
+        await limited.end_processes()
+        assert await said(limited, "echo here") == "here"
+    finally:
+        await limited.stop()
+        engine.close()

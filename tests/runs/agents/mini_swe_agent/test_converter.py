@@ -243,6 +243,20 @@ def test_the_cost_comes_from_the_nearest_source(usage: dict[str, Any], cost: flo
     assert metrics.extra == {"cost_source": source}
 
 
+@pytest.mark.parametrize(
+    "searched",
+    [
+        {"output": [{"type": "web_search_call", "id": "s", "status": "completed"}]},
+        {"content": "a", "extra": {"response": {"usage": {"server_tool_use": {"web_search_requests": 1}}}}},
+    ],
+    ids=["responses", "chat"],
+)
+def test_a_search_by_the_provider_is_flagged(searched: dict[str, Any]) -> None:
+    data = document_of({"role": "user", "content": "task"}, answer(**searched))
+    (step,) = agent_steps(converted(converter(), {DOCUMENT: data}))
+    assert step.extra == {"server_web_search": True}
+
+
 def test_thoughts_are_taken_from_where_the_provider_put_them() -> None:
     blocks = [{"type": "thinking", "thinking": "deep"}, {"type": "redacted_thinking", "data": "x"}]
     for message, thought in (
