@@ -42,18 +42,18 @@ def test_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> N
     huge = tmp_path / "huge.json"
     with huge.open("wb") as file:
         file.truncate(500 * 1024 * 1024)
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(FileUnreadable, match="over the limit"):
         read_json(huge)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "[" * 100_000 + "]" * 100_000, '{"a":' * 100_000, '[{"a":' * 50_000])
 def test_deep_nesting_is_refused_quickly(text: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(JsonInvalid, match="deep"):
         parse_json(text)
-    assert time.monotonic() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_brackets_in_strings_are_not_nesting() -> None:

@@ -259,9 +259,9 @@ def test_a_name_from_the_file_is_cut_and_made_printable() -> None:
 
 def test_ten_thousand_steps_take_a_moment() -> None:
     trajectory = read(*[ANSWERED | {"metrics": {"prompt_tokens": 5}}] * 10_000)
-    started = time.perf_counter()
+    started = time.process_time()
     quality_of(trajectory)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_a_document_that_names_countless_files_asks_for_ten_thousand() -> None:
