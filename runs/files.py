@@ -18,7 +18,7 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace `path` with `content` (text as UTF-8): a temporary file beside it, flushed to disk, then renamed over it."""
+    """Replace `path` with `content` (text as UTF-8): a temporary file beside it, flushed, then renamed over it."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
     try:

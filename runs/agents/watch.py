@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final, Self
@@ -164,17 +164,26 @@ class _Watch:
     async def show(self) -> None:
         """Hand on the steps that are new or have grown."""
         self._has_news = False
-        if self._run.live:
-            updates = self._converter.updates()
-            if updates:
-                await self._run.live.take(updates, self._converter.totals())
+        totals = self._ask(self._converter.totals)
+        if self._run.live and totals and (updates := self._ask(self._converter.updates)):
+            await self._run.live.take(updates, totals)
+
+    def _ask[T](self, question: Callable[[], T]) -> T | None:
+        """What the converter says; None where what an agent logged was too much for it: that ends no trial."""
+        try:
+            return question()
+        except Exception:  # noqa: BLE001 - the final conversion says what is wrong
+            return None
 
     def _check_use(self) -> None:
         guards = self._guards
-        if guards.max_llm_calls is not None and (n_calls := self._converter.n_llm_calls()) >= guards.max_llm_calls:
-            raise AgentCallLimitError(f"the agent was stopped after {n_calls} calls of its model")
+        if guards.max_llm_calls is not None:
+            n_calls = self._ask(self._converter.n_llm_calls) or 0
+            if n_calls >= guards.max_llm_calls:
+                raise AgentCallLimitError(f"the agent was stopped after {n_calls} calls of its model")
         if guards.max_cost_usd is not None:
-            cost = self._converter.totals().cost_usd or 0.0
+            totals = self._ask(self._converter.totals)
+            cost = (totals.cost_usd if totals else None) or 0.0
             if cost > guards.max_cost_usd:
                 raise AgentCostLimitError(f"the agent was stopped after its calls had cost {cost:.4f} USD")
 

@@ -14,7 +14,7 @@ from runs.agents.registry import agent_name, create_agent
 from runs.errors import InputInvalid, PierError, TaskInvalid
 from runs.formats.job import AgentConfig, EnvironmentConfig, JobConfig
 from runs.formats.network import NetworkMode, NetworkPolicy, resolve_network
-from runs.formats.task_directory import Task, load_task
+from runs.formats.task_directory import Task, TaskStep, load_task
 from runs.progress import printable
 from runs.scheduling.expand import expand, refuse_unsupported
 from runs.scheduling.host_environment import missing_host_variables
@@ -79,19 +79,21 @@ def _row(plan: TrialPlan, task: Task | None, image: str) -> tuple[str, ...]:
     name = plan.task_path.name
     if task is None:
         return (name, str(plan.attempt), agent, image, "–", "–")
-    networks = map(_words, _networks(plan, task))
+    stages = [_networks(plan, task, step) for step in task.steps or (None,)]
+    networks = ("; ".join(dict.fromkeys(map(_words, of_phase))) for of_phase in zip(*stages, strict=True))
     return (name, str(plan.attempt), agent, image, *networks)
 
 
-def _networks(plan: TrialPlan, task: Task) -> tuple[NetworkPolicy, NetworkPolicy]:
+def _networks(plan: TrialPlan, task: Task, step: TaskStep | None) -> tuple[NetworkPolicy, NetworkPolicy]:
     """What agent and verifier may reach; without the job's hosts where a variable is missing or the agent cannot be
     made, which is a problem told elsewhere.
     """
     try:
         agent = create_agent(plan.config.agent)
-        return agent_network(plan, task, None, agent), verifier_network(plan, task, None)
+        return agent_network(plan, task, step, agent), verifier_network(plan, task, step)
     except InputInvalid:
-        return resolve_network(task.config, "agent"), resolve_network(task.config, "verifier")
+        own = step.config if step else None
+        return resolve_network(task.config, "agent", own), resolve_network(task.config, "verifier", own)
 
 
 def _engine(environment: EnvironmentConfig, problems: dict[str, None]) -> "Engine | None":

@@ -97,6 +97,7 @@ class AgentStage:
             task_config=task.path / "task.toml",
             mcp_servers=(*task.config.environment.mcp_servers, *config.mcp_servers),
             skills=skills_in(config.skills),
+            skills_dir=task.config.environment.skills_dir,
             is_closed=agent_network(plan, task, step, self.agent).mode is not NetworkMode.OPEN,
             live=LiveTrajectory(logs, self._index()),
         )
@@ -134,7 +135,11 @@ class AgentStage:
         except ExtractionLimitReached as error:
             # The agent's own doing, and no way out of being judged.
             self.record.warn(f"the agent's logs are not complete: {error}")
-        used = await sync_to_async(self.agent.finish, thread_sensitive=False)(run)
+        try:
+            used = await sync_to_async(self.agent.finish, thread_sensitive=False)(run)
+        except Exception as error:  # noqa: BLE001 - whatever an agent logged, its work is judged
+            self.record.warn(f"there is no trajectory of the agent's logs: {type(error).__name__}: {error}")
+            return
         if used:
             self.stage.record.agent_result = used
 

@@ -186,8 +186,6 @@ def without_effect(task: Task) -> list[str]:
     """What a task brings along that no agent of this version takes."""
     compose = read_compose(task)
     notes = [f"{compose.path.name}: {warning}" for warning in compose.warnings] if compose else []
-    if task.config.environment.skills_dir:
-        notes.append("skills_dir has no effect: no agent here takes skills from the task")
     folders = (task.path, *(step.directory for step in task.steps))
     return notes + [
         f"{folder.name}/trajectory.json has no effect: no agent here continues a given trajectory"

@@ -58,8 +58,6 @@ def check_not_honoured(sources: TaskSources) -> Iterator[Finding]:
 
 def _without_effect(sources: TaskSources) -> Iterator[tuple[str, str]]:
     config = sources.task.config
-    if config.environment.skills_dir:
-        yield "environment.skills_dir", "no agent here takes skills from the task"
     if config.environment.gpu_types:
         yield "environment.gpu_types", "any GPU of the engine's will do"
     services = _services(sources)

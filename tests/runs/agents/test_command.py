@@ -129,3 +129,16 @@ async def test_an_exit_code_is_the_agents_failure_and_its_work_is_verified_all_t
 async def test_what_it_cannot_do_is_refused_before_anything_starts(kwargs: dict[str, object]) -> None:
     with pytest.raises(AgentArgumentInvalid):
         Command(model_name=None, kwargs=kwargs)
+
+
+async def test_a_conversion_that_fails_costs_the_trajectory_and_not_the_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("never thought of this")
+
+    monkeypatch.setattr(Command, "finish", broken)
+    plan = make_plan(make_task(tmp_path / "task"), tmp_path, agent=command_agent("echo 42 > answer.txt"))
+    result = await run_on_host(plan)
+    assert result.rewards == {"reward": 1.0}
+    assert any("never thought of this" in warning for warning in result.warnings)

@@ -181,3 +181,20 @@ async def test_guards_are_failures_that_are_verified_all_the_same() -> None:
     for failure in (AgentCallLimitError, AgentCostLimitError, AgentIdleError, AgentLingerError, ProviderFailed):
         assert issubclass(failure, AgentFailed)
         assert issubclass(failure, VERIFIED_ALL_THE_SAME)
+
+
+async def test_a_log_that_is_too_much_for_the_converter_ends_no_trial(run: AgentRun) -> None:
+    class Broken(OneLineAStep):
+        def threads(self) -> Sequence[Thread]:
+            raise RuntimeError("never thought of this")
+
+    await watch_agent(
+        run,
+        command=f"echo '{STEP % 1}'; sleep 0.6",
+        env={},
+        log_name="toy.txt",
+        converter=Broken(),
+        guards=Guards(max_llm_calls=5, max_cost_usd=1.0),
+    )
+    assert isinstance(run.live, Shown)
+    assert run.live.texts == []

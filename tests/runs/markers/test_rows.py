@@ -9,9 +9,12 @@ from django.db.models import Q
 from pier_site.accounts import visibility
 from pier_site.accounts.models import User
 from pier_site.accounts.visibility import Hideable, hide
+from runs.formats.trajectory import Observation, ObservationResult, ToolCall
+from runs.formats.trajectory import Step as AtifStep
+from runs.indexing.live import LiveIndex, ThreadUpdate
 from runs.indexing.trajectories import index_trajectories
-from runs.models import Marker, Step, Trial
-from tests.support.factories import World, make_shell_step, make_step, make_world
+from runs.models import Marker, Status, Step, Trial
+from tests.support.factories import World, make_shell_step, make_step, make_trial, make_world
 
 pytestmark = pytest.mark.django_db
 
@@ -87,3 +90,18 @@ def test_markers_are_seen_by_members_alone_and_an_app_may_hide_some(
     assert not Marker.objects.visible_to(world.stranger)
     assert not Marker.objects.visible_to(AnonymousUser())
     assert Trial.objects.visible_to(world.viewer).count() == 1
+
+
+def test_a_running_trials_steps_are_marked_as_they_come_and_grow() -> None:
+    trial = make_trial(status=Status.RUNNING, owner="me", execution=1)
+    index = LiveIndex(trial.pk, 1, "me", "agent/trajectory.json", "", "codex", "gpt")
+    call = ToolCall(tool_call_id="a", function_name="bash", arguments={"command": "pytest -q"})
+    result = ObservationResult(source_call_id="a", content="3 passed in 0.1s")
+    running = AtifStep(step_id=1, source="agent", message="", tool_calls=[call])
+    index.write([ThreadUpdate("", [running])], {})
+    assert [found.label for found in trial.markers.all()] == ["tests run"]
+    ended = AtifStep(
+        step_id=1, source="agent", message="", tool_calls=[call], observation=Observation(results=[result])
+    )
+    index.write([ThreadUpdate("", [ended])], {})
+    assert [(found.label, found.n_passed) for found in trial.markers.all()] == [("3 passed", 3)]

@@ -103,7 +103,7 @@ def test_a_step_may_have_a_network_of_its_own(tmp_path: Path) -> None:
 def test_what_has_no_effect_is_named(tmp_path: Path) -> None:
     text = (
         "artifacts = [{ source = '/x', service = 'db' }]\n"
-        "[environment]\nstorage_mb = 100\nskills_dir = '/skills'\ngpu_types = ['a']\n"
+        "[environment]\nstorage_mb = 100\ngpu_types = ['a']\n"
         "[[verifier.collect]]\ncommand = 'x'\nservice = 'db'\n"
     )
     task = clean_task(tmp_path)
@@ -111,7 +111,7 @@ def test_what_has_no_effect_is_named(tmp_path: Path) -> None:
     write(task / "trajectory.json", "{}")
     write(task / "tests/docker-compose.yaml", "services: {}")
     assert sorted(places(task, "not-honoured")) == sorted(
-        ["task.toml:3", "task.toml:4", "task.toml:5", "task.toml:8", "task.toml:1",
+        ["task.toml:3", "task.toml:4", "task.toml:7", "task.toml:1",
          "trajectory.json:None", "tests/docker-compose.yaml:None"]
     )  # fmt: skip
 

@@ -101,7 +101,7 @@ async def test_a_verifier_that_hangs_gives_no_reward(tmp_path: Path) -> None:
     plan = make_plan(
         make_task(tmp_path, test="#!/bin/bash\necho begun; sleep 60\n"),
         tmp_path / "job",
-        verifier=VerifierConfig(override_timeout_sec=0.5),
+        verifier=VerifierConfig(override_timeout_sec=1.5),
     )
     result = await run_on_host(plan)
     assert exception_of(result) == ("VerifierTimeoutError", "verifier")
