@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain, repeat
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from runs.errors import SandboxFailed
 from runs.sandboxes.extraction import ExtractionLimitReached, ExtractionLimits, extract
+
+MB = 1024 * 1024
 
 
 def archive(*members: tuple[tarfile.TarInfo, bytes]) -> list[bytes]:
@@ -120,6 +123,34 @@ def test_a_terabyte_is_refused_by_its_announcement_and_an_archive_without_end_is
         extract(endless(empty, empty), tmp_path, limits=ExtractionLimits(members=2000))
     assert taken < 4 * 1024**2
     assert [path.name for path in tmp_path.iterdir()] == ["same"]
+
+
+def test_five_thousand_folders_below_one_another_are_refused_at_little_memory(tmp_path: Path) -> None:
+    deep = "logs/" + "/".join(["d"] * 5_000) + "/end"
+    chunks = archive((member("logs", tarfile.DIRTYPE), b""), (member(deep), b"x"), (member("logs/kept"), b"y"))
+    tracemalloc.start()
+    try:
+        done = extract(chunks, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 100 * MB
+    finally:
+        tracemalloc.stop()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["kept"]
+    assert [refused.reason for refused in done.refused]
+
+
+def test_an_archive_of_endless_zeros_takes_little_memory(tmp_path: Path) -> None:
+    info = member("logs/zeros")
+    info.size = 512 * MB
+    head = info.tobuf(tarfile.PAX_FORMAT)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExtractionLimitReached):
+            extract(
+                chain([head], repeat(bytes(MB), 512)), tmp_path / "out", limits=ExtractionLimits(size_bytes=64 * MB)
+            )
+        assert tracemalloc.get_traced_memory()[1] < 100 * MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_excluded_names_stay_behind(tmp_path: Path) -> None:
