@@ -20,7 +20,7 @@ test-agents: venv-dev ## run every agent CLI for real, in Docker, against a scri
 
 serve: venv-base ## the site as in production, on PORT (8000)
 	$(python) manage.py collectstatic --noinput --verbosity 0 && $(python) manage.py migrate --verbosity 0
-	$(python) -m uvicorn pier_site.asgi:application --host 127.0.0.1 --port $${PORT:-8000} --no-server-header
+	$(python) -m uvicorn pier_site.asgi:application --host 127.0.0.1 --port $${PORT:-8000} --no-server-header --timeout-graceful-shutdown 3
 
 lint: venv-dev ## ruff, djlint, import-linter, Django's checks, mypy
 	@$(python) -m pier_site.bootstrap lint

@@ -1,4 +1,4 @@
-"""The site as an ASGI application. Pages ask again while something runs, so HTTP is all there is."""
+"""The site as an ASGI application. What runs is followed over HTTP, as a stream of events (viewer.live)."""
 
 import os
 import warnings

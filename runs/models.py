@@ -1,4 +1,4 @@
-"""Rows of what was run: Job, Trial, Trajectory, Step, Artifact. Files are the truth; these are their index, live."""
+"""Rows of what was run: Job, Trial, Trajectory, Step, Artifact, Marker. Files are the truth, these their index."""
 
 from datetime import datetime
 from typing import Self
@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from pier_site.accounts.models import Project, User
-from pier_site.accounts.visibility import projects_of
+from pier_site.accounts.visibility import Hideable, hidden_from, projects_of
 
 
 class Origin(models.TextChoices):
@@ -177,6 +177,7 @@ class Trial(models.Model):
     n_steps = models.PositiveIntegerField(default=0, help_text="Steps of all its trajectories that are not copies.")
     n_agent_steps = models.PositiveIntegerField(default=0)
 
+    revision = models.PositiveIntegerField(default=0, help_text="Counts the writes to its steps: see Step.revision.")
     execution = models.PositiveIntegerField(default=1, help_text="Which try at this attempt; fences older runners off.")
     owner = models.CharField(max_length=255, blank=True, help_text="host:pid:start time of the runner.")
     heartbeat_at = models.DateTimeField(null=True, blank=True)
@@ -290,15 +291,29 @@ class Step(models.Model):
     n_tool_calls = models.PositiveSmallIntegerField(default=0)
     has_error = models.BooleanField(default=False)
     is_copied_context = models.BooleanField(default=False)
+    has_message = models.BooleanField(default=True, help_text="Whether it says something besides calls and results.")
     prompt_tokens = models.BigIntegerField(null=True, blank=True)
     completion_tokens = models.BigIntegerField(null=True, blank=True)
     cached_tokens = models.BigIntegerField(null=True, blank=True)
     cost_usd = models.FloatField(null=True, blank=True)
+    model_sec = models.FloatField(null=True, blank=True, help_text="Of the model's answer, where it is told.")
+    tool_sec = models.FloatField(null=True, blank=True, help_text="Of its longest call, where it is told.")
+    revision = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Trial.revision of the write that made or last changed it: the live cursor. Null: read as it is.",
+    )
     payload = models.BinaryField(help_text="zstd of the step's JSON; runs.indexing.payload packs and unpacks it.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["trajectory", "index"], name="step_index_is_unique")]
-        indexes = [models.Index(fields=["trial", "id"], name="step_in_trial")]
+        indexes = [
+            models.Index(fields=["trial", "id"], name="step_in_trial"),
+            # What is new since a reader's cursor. Steps of finished runs, which are nearly all, are not in it.
+            models.Index(
+                fields=["trajectory", "revision", "index"], condition=Q(revision__isnull=False), name="step_live"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"step {self.step_id} of {self.trajectory_id}"
@@ -323,3 +338,68 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+class MarkerQuerySet(models.QuerySet["Marker"]):
+    """Questions about markers."""
+
+    def visible_to(self, user: User | AnonymousUser) -> Self:
+        """Markers in the projects of `user`, without those that an app hides from them (a blind review's)."""
+        return self.filter(trial__job__project__in=projects_of(user)).exclude(hidden_from(user, Hideable.MARKER))
+
+
+class Marker(models.Model):
+    """Something notable about a step, for outlines and filters: found by a rule, or said in a critique or a comment.
+
+    It names the step by trajectory and index, which stay when the files are indexed again; step rows do not.
+    """
+
+    class Kind(models.TextChoices):
+        ERROR = "error", "error"
+        TEST = "test", "test run"
+        EDIT = "edit", "edit"
+        READ = "read", "whole file read"
+        COMPACTION = "compaction", "compaction"
+        SUBAGENT = "subagent", "sub-agent"
+        SUBMIT = "submit", "final answer"
+        HIDDEN_READ = "hidden_read", "tests or solution named"
+        TEST_EDIT = "test_edit", "tests edited"
+        HISTORY = "history", "git history"
+        REFUSED = "refused", "network refusal"
+        REPEAT = "repeat", "repetition"
+        UNTESTED = "untested", "not tested"
+        CLAIM = "claim", "critique claim"
+        COMMENT = "comment", "comment"
+
+    class Tone(models.TextChoices):
+        NONE = ""
+        GOOD = "good"
+        BAD = "bad"
+        WARN = "warn"
+        INFO = "info"
+
+    # Kinds that rules write whenever a trial is indexed; the others belong to whoever says them.
+    DERIVED = frozenset(Kind) - {Kind.CLAIM, Kind.COMMENT}
+
+    trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="markers", db_index=False)
+    trajectory = models.ForeignKey(Trajectory, on_delete=models.CASCADE, related_name="markers", db_index=False)
+    index = models.PositiveIntegerField(help_text="The step's position in its trajectory, from 0.")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    label = models.CharField(max_length=200, blank=True, help_text="Plain text; may quote the agent.")
+    tone = models.CharField(max_length=4, choices=Tone.choices, blank=True)
+    url = models.CharField(max_length=500, blank=True, help_text="A path of this site; empty: the step itself.")
+    n_passed = models.PositiveIntegerField(null=True, blank=True, help_text="Of a test run.")
+    n_failed = models.PositiveIntegerField(null=True, blank=True, help_text="Of a test run.")
+
+    objects = MarkerQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # Outlines: the markers of a trajectory in order.
+            models.Index(fields=["trajectory", "index"], name="marker_in_order"),
+            # Counts and filters over trials: which have one of a kind.
+            models.Index(fields=["trial", "kind"], name="marker_of_trial"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.index} of {self.trajectory_id}"

@@ -1,4 +1,4 @@
-"""Sends a file of a trial as an attachment, in chunks, under WSGI, ASGI and tests alike. It is never shown inline."""
+"""Sends a file of a trial as an attachment, in chunks, under WSGI, ASGI and tests alike; a picture also inline."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -9,7 +9,11 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
+from viewer.export.pictures import kind_of
+
 CHUNK_BYTES = 256 * 1024
+# Larger pictures are for downloading: browsers would hold them unpacked.
+MAX_PICTURE_BYTES = 20 * 1024 * 1024
 
 
 class _Chunks:
@@ -48,7 +52,28 @@ def attachment(request: HttpRequest, file: BinaryIO, name: str) -> StreamingHttp
     content = _AsyncChunks(file) if isinstance(request, ASGIRequest) else _Chunks(file)
     response = StreamingHttpResponse(content, content_type="application/octet-stream")
     response["Content-Length"] = str(os.fstat(file.fileno()).st_size)
+    return as_attachment(response, name)
+
+
+def as_attachment(response: StreamingHttpResponse, name: str) -> StreamingHttpResponse:
+    """The response as one that browsers save under `name` and never open."""
     safe = quote(name.encode("utf-8", "replace"), safe="")
     response["Content-Disposition"] = f"attachment; filename*=UTF-8''{safe}"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def inline_picture(request: HttpRequest, file: BinaryIO) -> StreamingHttpResponse | None:
+    """`file` as a picture for a page; None, with the file closed, for one that isn't or is too large."""
+    kind = kind_of(file.read(16))
+    size = os.fstat(file.fileno()).st_size
+    if kind is None or size > MAX_PICTURE_BYTES:
+        file.close()
+        return None
+    file.seek(0)
+    content = _AsyncChunks(file) if isinstance(request, ASGIRequest) else _Chunks(file)
+    response = StreamingHttpResponse(content, content_type=kind)
+    response["Content-Length"] = str(size)
+    response["Content-Disposition"] = "inline"
     response["X-Content-Type-Options"] = "nosniff"
     return response

@@ -4,6 +4,7 @@ import ipaddress
 import os
 import socket
 from dataclasses import dataclass
+from types import FrameType
 
 from django.conf import settings
 
@@ -79,6 +80,14 @@ def serve(address: Address) -> None:
     import uvicorn
 
     from pier_site.asgi import application
+    from viewer.live.watcher import watcher
+
+    class Server(uvicorn.Server):
+        """Ends live streams first: they would be open until GRACE_SEC is over."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            watcher.close()
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         application,
@@ -89,7 +98,7 @@ def serve(address: Address) -> None:
         timeout_graceful_shutdown=GRACE_SEC,
     )
     try:
-        uvicorn.Server(config).run(sockets=[address.listener])
+        Server(config).run(sockets=[address.listener])
     except KeyboardInterrupt:
         pass  # uvicorn has stopped and raises the signal again for its caller
     finally:

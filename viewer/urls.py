@@ -1,8 +1,9 @@
 """Addresses of the pages: every tab is one, so that links, history and no-JavaScript reading work."""
 
 from django.urls import path, register_converter
+from django.views.generic import TemplateView
 
-from viewer.views import files, jobs, space, trial
+from viewer.views import changes, export, files, jobs, outline, recording, space, trajectory, trial
 
 
 class FilePathConverter:
@@ -23,12 +24,22 @@ register_converter(FilePathConverter, "file")
 
 urlpatterns = [
     path("", jobs.job_list, name="jobs"),
+    path(
+        "keys/", TemplateView.as_view(template_name="viewer/keys.html", http_method_names=["get", "head"]), name="keys"
+    ),
     path("space/", space.space, name="space"),
     path("jobs/<int:pk>/", jobs.job_detail, name="job"),
     path("jobs/<int:pk>/cancel/", jobs.cancel_job, name="job-cancel"),
     path("trials/<int:pk>/cancel/", jobs.cancel_trial, name="trial-cancel"),
-    path("trials/<int:pk>/", trial.trajectory, name="trial"),
+    path("trials/<int:pk>/", trajectory.trajectory, name="trial"),
+    path("trials/<int:pk>/feed/", trajectory.feed, name="trial-feed"),
+    path("trials/<int:pk>/export.html", export.trial_html, name="trial-html"),
     path("trials/<int:pk>/head/", trial.trial_head, name="trial-head"),
+    path("trials/<int:pk>/outline/", outline.outline, name="trial-outline"),
+    path("trials/<int:pk>/activity/", outline.activity, name="trial-activity"),
+    path("trials/<int:pk>/changes/", changes.changes, name="trial-changes"),
+    path("trials/<int:pk>/changes/<int:trajectory_pk>/<int:number>/", changes.worktree, name="trial-worktree"),
+    path("trials/<int:pk>/recording/", recording.recording, name="trial-recording"),
     path("trials/<int:pk>/verifier/", trial.verifier, name="trial-verifier"),
     path("trials/<int:pk>/artifacts/", trial.artifacts, name="trial-artifacts"),
     path("trials/<int:pk>/logs/", trial.logs, name="trial-logs"),
@@ -39,4 +50,5 @@ urlpatterns = [
     path("trials/<int:pk>/steps/<int:trajectory_pk>/<int:number>.json", files.step_json, name="step-json"),
     path("trials/<int:pk>/files/<file:path>", files.show_file, name="trial-file"),
     path("trials/<int:pk>/download/<file:path>", files.download, name="trial-download"),
+    path("trials/<int:pk>/images/<file:path>", files.image, name="trial-image"),
 ]

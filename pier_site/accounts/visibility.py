@@ -1,9 +1,39 @@
 """The one place that says what a reader may see. Every page, search, feed and API query starts here."""
 
+from collections.abc import Callable
+from enum import StrEnum
+
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from pier_site.accounts.models import Membership, Project, Role, User
+
+
+class Hideable(StrEnum):
+    """What an app may hide from some who may see the rest of a trial."""
+
+    MARKER = "runs.Marker"
+
+
+# What a rule matches is hidden: for each kind of row, in the terms of its own fields.
+type Rule = Callable[[User | AnonymousUser], Q]
+_rules: dict[Hideable, list[Rule]] = {}
+
+
+def hide(what: Hideable, rule: Rule) -> None:
+    """Hide from a reader the rows that `rule(reader)` matches; called once, from an AppConfig's ready().
+
+    A rule asks the database nothing by itself: it returns conditions, with subqueries where it needs rows.
+    """
+    _rules.setdefault(what, []).append(rule)
+
+
+def hidden_from(user: User | AnonymousUser, what: Hideable) -> Q:
+    """The rows of one kind that `user` may not see though they may see the trial; none where no rule says so."""
+    hidden = Q(pk__in=[])
+    for rule in _rules.get(what, ()):
+        hidden |= rule(user)
+    return hidden
 
 
 def projects_of(user: User | AnonymousUser) -> QuerySet[Project]:

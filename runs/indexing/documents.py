@@ -12,6 +12,7 @@ from runs.indexing.cleaning import clean_json, clean_name, clip
 from runs.indexing.reader import Reader
 from runs.indexing.stamps import STRAY_TRAJECTORY_FILES, TRAJECTORY_FILES, places
 from runs.indexing.step_rows import StepRow, step_row
+from runs.markers.derive import MarkerRow, markers_of
 from runs.models import Trajectory
 
 MAX_DOCUMENTS = 500
@@ -29,6 +30,7 @@ class Document:
     parent: "Document | None"
     totals: TrajectoryTotals
     is_main: bool
+    markers: list[MarkerRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ def _document(read: ReadTrajectory, wanted: _Wanted, fragment: str) -> Document:
         final_metrics=clean_json(read.final_metrics) if read.final_metrics else None,
     )
     is_main = wanted.kind is Kind.MAIN or (wanted.kind is Kind.CONTINUATION and parent is not None and parent.is_main)
-    return Document(row, [step_row(step) for step in read.steps], parent, totals(read), is_main)
+    markers = markers_of(read.steps, is_main=is_main)
+    return Document(row, [step_row(step) for step in read.steps], parent, totals(read), is_main, markers)
 
 
 def _refs(read: ReadTrajectory) -> list[ReadSubagentRef]:

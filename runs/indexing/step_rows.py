@@ -15,6 +15,7 @@ from django.db import connection
 from runs.formats.trajectory_reader import ReadStep, ReadToolCall
 from runs.indexing.cleaning import clip
 from runs.indexing.payload import pack
+from runs.indexing.step_times import model_sec, tool_sec
 from runs.models import Step
 
 MAX_SUMMARY_CHARS = 200
@@ -38,11 +39,15 @@ class StepRow:
     n_tool_calls: int
     has_error: bool
     is_copied_context: bool
+    has_message: bool
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
     cost_usd: float | None
+    model_sec: float | None
+    tool_sec: float | None
     payload: bytes
+    revision: int | None = None
 
 
 # The moment comes first because it alone is adapted to the database.
@@ -63,10 +68,13 @@ def step_row(step: ReadStep) -> StepRow:
         n_tool_calls=min(len(step.tool_calls), MAX_SMALL_INTEGER),
         has_error=any(call.is_error for call in step.tool_calls),
         is_copied_context=step.is_copied_context,
+        has_message=bool(step.message.strip()),
         prompt_tokens=step.prompt_tokens,
         completion_tokens=step.completion_tokens,
         cached_tokens=step.cached_tokens,
         cost_usd=step.cost_usd,
+        model_sec=model_sec(step.raw),
+        tool_sec=tool_sec(step.raw),
         payload=pack(step),
     )
 

@@ -1,5 +1,6 @@
 """Trajectory and Step rows of a trial, replaced as a whole; what its steps come to where result.json doesn't say."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from runs.indexing.documents import Document, DocumentFinder
 from runs.indexing.problems import Problem
 from runs.indexing.reader import Reader
 from runs.indexing.step_rows import insert_steps
+from runs.markers.refusals import add_refusals
+from runs.markers.writing import insert_markers, remove_derived
 from runs.models import Step, Trajectory, Trial
 
 # Where kept rows wait while others take their places: positions are unique within a trial.
@@ -69,24 +72,55 @@ def index_trajectories(trial: Trial, directory: Path) -> list[Problem]:
 
 def read_trajectories(reader: Reader) -> TrialTrajectories:
     """All trajectory documents below the reader's trial directory, as unsaved rows."""
-    return TrialTrajectories(DocumentFinder(reader).find())
+    documents = DocumentFinder(reader).find()
+    add_refusals(reader.root, documents)
+    return TrialTrajectories(documents)
 
 
 def write_trajectories(trial: Trial, found: TrialTrajectories) -> None:
     """Replace the trial's Trajectory and Step rows in one transaction.
 
-    A document that was there before keeps its row and id; its steps are written anew.
+    A document that was there before keeps its row and id; its steps are written anew, and those that are as they
+    were keep their revision, so that a reader who follows the trial is sent only what changed.
     """
     documents = found.documents
     with transaction.atomic():
+        known = _known_steps(trial)
+        revision = _next_revision(trial) if known else None
         kept = _clear(trial, {(document.row.path, document.row.fragment) for document in documents})
         for position, document in enumerate(documents):
             row = document.row
             row.trial, row.position = trial, position
             row.parent = document.parent.row if document.parent else None
             row.pk = kept.get((row.path, row.fragment))
+            before = known.get(row.pk) if row.pk else None
+            if before is not None:
+                for step in document.steps:
+                    digest, old = before.get(step.index, (None, None))
+                    step.revision = old if digest == hash(step.payload) else revision
             row.save(force_insert=row.pk is None, update_fields=ROW_FIELDS if row.pk else None)
             insert_steps(document.steps, trajectory_id=row.pk, trial_id=trial.pk)
+            insert_markers(document.markers, trajectory_id=row.pk, trial_id=trial.pk)
+
+
+# Of each trajectory's steps, by index: the hash of the payload, which has all of the step, and the revision.
+type KnownSteps = dict[int, dict[int, tuple[int, int | None]]]
+
+
+def _known_steps(trial: Trial) -> KnownSteps:
+    """The steps that the trial has so far."""
+    known: KnownSteps = defaultdict(dict)
+    rows = Step.objects.filter(trial=trial).values_list("trajectory_id", "index", "revision", "payload")
+    for trajectory_id, index, revision, payload in rows.iterator(chunk_size=500):
+        known[trajectory_id][index] = (hash(bytes(payload)), revision)
+    return known
+
+
+def _next_revision(trial: Trial) -> int:
+    row = Trial.objects.filter(pk=trial.pk)
+    row.update(revision=F("revision") + 1)
+    trial.revision = row.values_list("revision", flat=True).get()
+    return trial.revision
 
 
 def _clear(trial: Trial, documents: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
@@ -96,6 +130,7 @@ def _clear(trial: Trial, documents: set[tuple[str, str]]) -> dict[tuple[str, str
         return {}
     kept = {key: pk for key, pk in rows.items() if key in documents}
     Step.objects.filter(trial=trial).delete()
+    remove_derived(trial.pk)
     stays = Trajectory.objects.filter(pk__in=kept.values())
     stays.update(position=F("position") + ASIDE, parent=None)
     Trajectory.objects.filter(trial=trial).exclude(pk__in=kept.values()).delete()

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-TABS = ("trial", "trial-verifier", "trial-artifacts", "trial-logs", "trial-config", "trial-exception")
+TABS = (
+    "trial",
+    "trial-verifier",
+    "trial-artifacts",
+    "trial-logs",
+    "trial-config",
+    "trial-exception",
+    "trial-outline",
+    "trial-activity",
+    "trial-changes",
+    "trial-recording",
+)
 
 
 # What makes the page scroll sideways, if it does.
@@ -89,7 +100,7 @@ def test_from_the_jobs_to_a_step(reader: "Page", world: World) -> None:
     reader.get_by_role("link", name=world.job.name).click()
     reader.locator("a.cell").first.click()
     assert reader.get_by_role("heading", level=1).inner_text().startswith(world.trial.task_name)
-    assert reader.locator("#step-2 .tool pre").inner_text() == "def add(a, b):\n    return a - b"
+    assert reader.locator("#step-2 .tool .code").inner_text() == "def add(a, b):\n    return a - b"
     reader.locator("#step-2 summary").click()
     assert reader.get_by_text("Look first.").is_visible()
     reader.get_by_role("link", name="Verifier", exact=True).click()
@@ -132,7 +143,7 @@ def test_a_running_trial_shows_new_steps_and_its_end_by_itself(reader: "Page", w
     trial = make_trial(world.job, status=Status.RUNNING, phase=Phase.AGENT_EXECUTION, reward=None, finished_at=None)
     reader.goto(trial.get_absolute_url())
     make_trajectory(trial, [make_step(message="I begin.")])
-    reader.get_by_text("I begin.").wait_for()
+    reader.locator("[data-steps]").get_by_text("I begin.").wait_for()
     Trial.objects.filter(pk=trial.pk).update(status=Status.FINISHED, reward=0.0, phase="")
     reader.locator(".trial-head .badge", has_text="reward 0").wait_for()
     reader.locator(".steps .end, .steps:not(:has([hx-get]))").first.wait_for()
@@ -192,5 +203,5 @@ def test_hostile_text_does_nothing_in_a_browser(reader: "Page", world: World) ->
         reverse("trial-exception", args=[world.trial.pk]),
     ):
         reader.goto(address, wait_until="networkidle")
-        assert reader.locator("iframe, svg, [onerror], [onload]").count() == 0
+        assert reader.locator("iframe, svg:not(.activity), [onerror], [onload]").count() == 0
         assert reader.locator("[href^='javascript:']").count() == 0

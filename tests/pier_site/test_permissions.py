@@ -13,7 +13,7 @@ from tests.support.factories import World, make_world
 # Open to everybody: getting in, and the description of the API.
 PUBLIC = {"login", "login-link", "logout", "api:openapi-json", "api:api-root"}
 # Open to whoever is logged in; what a stranger sees there is checked below.
-LISTS = {"jobs", "api:list_jobs"}
+LISTS = {"jobs", "keys", "api:list_jobs"}
 # For owners of a project alone: what concerns the machine.
 OWNERS = {"space"}
 
@@ -35,12 +35,16 @@ GUARDED = [name for name in NAMES if name not in PUBLIC | WRITES]
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> World:
-    return make_world(tmp_path)
+    world = make_world(tmp_path)
+    (Path(world.job.directory) / world.trial.name / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return world
 
 
 def address_of(name: str, world: World) -> str:
     pattern = get_resolver()
     places = {"pk": world.trial.pk, "trajectory_pk": world.trajectory.pk, "number": 1, "path": "trial.log"}
+    if name == "trial-image":
+        places["path"] = "picture.png"
     if name in {"job", "job-cancel", "api:get_job", "api:list_trials"}:
         places["pk"] = world.job.pk
     if name == "api:list_steps":

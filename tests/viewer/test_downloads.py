@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from django.test import AsyncRequestFactory, RequestFactory
 
-from viewer.downloads import CHUNK_BYTES, attachment
+from viewer.downloads import CHUNK_BYTES, attachment, inline_picture
 
 # Closing a response tells Django that a request has ended, and Django looks at its connections then.
 pytestmark = pytest.mark.django_db
@@ -29,4 +29,25 @@ def test_a_download_that_nobody_reads_is_closed_too(tmp_path: Path) -> None:
     response = attachment(RequestFactory().get("/"), file, "x.bin")
     assert response["Content-Length"] == str(len(CONTENT))
     response.close()
+    assert file.closed
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [(b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"RIFF....WEBP", "image/webp")],
+)
+def test_a_picture_is_what_its_first_bytes_say(start: bytes, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "x.svg").write_bytes(start + b"<svg onload=alert(1)>")
+    response = inline_picture(RequestFactory().get("/"), (tmp_path / "x.svg").open("rb"))
+    assert response is not None
+    assert (response["Content-Type"], response["X-Content-Type-Options"]) == (kind, "nosniff")
+    assert b"".join(response) == start + b"<svg onload=alert(1)>"
+    response.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"<html>", b"RIFF....WAVE"])
+def test_what_is_no_picture_is_not_shown(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    file = (tmp_path / "x.png").open("rb")
+    assert inline_picture(RequestFactory().get("/"), file) is None
     assert file.closed

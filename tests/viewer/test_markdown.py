@@ -59,7 +59,7 @@ def check(html: str) -> None:
         if name == "href":
             assert re.match(r"(https?://|mailto:)", value, re.IGNORECASE), value
         if name == "class":
-            assert re.fullmatch(r"language-[\w+-]+|image-note", value), value
+            assert re.fullmatch(r"language-[\w+-]+|image-note|tok-[a-z]", value), value
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -88,7 +88,11 @@ def test_prose_keeps_its_form() -> None:
     html = markdown_html("# Head\n\n**bold** `code`\n\n- a\n\n```python\nx < 1\n```\n\n| a |\n|---|\n| b |")
     for part in ("<h3>Head</h3>", "<strong>bold</strong>", "<code>code</code>", "<li>a</li>", "<td>b</td>"):
         assert part in html
-    assert '<code class="language-python">x &lt; 1\n</code>' in html
+    assert '<code class="language-python">x &lt; <span class="tok-m">1</span>\n</code>' in html
+
+
+def test_a_fence_of_an_unknown_language_is_plain() -> None:
+    assert '<code class="language-nosuch">x &lt; 1\n</code>' in markdown_html("```nosuch\nx < 1\n```")
 
 
 def test_links_say_nothing_of_the_reader() -> None:

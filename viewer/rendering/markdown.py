@@ -13,6 +13,7 @@ from markdown_it.renderer import RendererProtocol
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
+from viewer.rendering.code import highlighted_lines, language_named
 from viewer.rendering.marks import with_marks
 
 ALLOWED_TAGS = frozenset(
@@ -20,9 +21,11 @@ ALLOWED_TAGS = frozenset(
 )
 _ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}}
 _LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
-_CLASS = re.compile(r"language-[\w+-]{1,30}|image-note")
+_CLASS = re.compile(r"language-[\w+-]{1,30}|image-note|tok-[a-z]")
 # Markdown is for prose. Above this it is shown as plain text: parsing has worse than linear corners.
 MAX_CHARS = 20_000
+# A longer fence has no colours: they would be most of the page.
+MAX_FENCE_CHARS = 4_000
 
 
 def _keep(_tag: str, attribute: str, value: str) -> str | None:
@@ -41,9 +44,17 @@ def _image(
     return f'<span class="image-note">image: {escape(note)}</span>'
 
 
+def _highlighted(text: str, name: str, _attributes: str) -> str:
+    """A fence in its language's colours; markdown-it escapes it itself when this gives nothing."""
+    language = language_named(name)
+    return "\n".join(highlighted_lines(text, language)) if language and len(text) <= MAX_FENCE_CHARS else ""
+
+
 @cache
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "highlight": _highlighted}).enable(
+        ["table", "strikethrough"]
+    )
     # A relative link in agent text would lead to a page of this site that its author chose.
     parser.validateLink = lambda url: bool(_LINK.match(url))  # type: ignore[method-assign]
     parser.add_render_rule("image", _image)

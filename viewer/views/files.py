@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from runs.queries import get_trial_for
-from viewer.downloads import attachment
+from viewer.downloads import attachment, inline_picture
 from viewer.files import FileMissing, looks_binary, open_file, read_text
 from viewer.views.trial import raw_of, trial_context
 
@@ -34,6 +34,20 @@ def download(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
     except FileMissing as error:
         raise Http404(str(error)) from error
     return attachment(request, file, path.rpartition("/")[2])
+
+
+@require_safe
+def image(request: HttpRequest, pk: int, path: str) -> HttpResponseBase:
+    """A picture of the trial directory for a page to show: of a kind that runs nothing, as its first bytes tell."""
+    trial = get_trial_for(request.user, pk)
+    try:
+        file = open_file(trial, path)
+    except FileMissing as error:
+        raise Http404(str(error)) from error
+    picture = inline_picture(request, file)
+    if picture is None:
+        raise Http404("This file is not a picture that can be shown here, or it is too large.")
+    return picture
 
 
 @require_safe

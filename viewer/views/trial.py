@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
@@ -11,19 +10,16 @@ from django.views.decorators.http import require_safe
 
 from pier_site.accounts.visibility import may_run
 from runs.indexing.payload import unpack
-from runs.models import Status, Step, Trajectory, Trial, seconds_between
-from runs.queries import artifacts_page, get_trial_for, neighbours, steps_after, trajectories_of
+from runs.models import Status, Step, Trial, seconds_between
+from runs.queries import artifacts_page, get_trial_for, neighbours, trajectories_of
+from viewer.cards import ALONE_CHARS, card_of, subagents_of
 from viewer.ctrf import read_ctrf
 from viewer.files import list_files, read_text
-from viewer.instruction import instruction_of
 from viewer.network import read_network, read_policy
 from viewer.outcome import outcome_of
+from viewer.recording import recordings_of
 from viewer.rendering.cutting import cut
-from viewer.steps import ALONE_CHARS, Subagents, card_of, cards_of, subagents_of
 
-STEPS_IN_WINDOW = 50
-# A deep link opens its window a little above the step, so that what led to it is in sight.
-STEPS_ABOVE = 3
 MAX_PAGE_BYTES = 950_000
 
 
@@ -45,6 +41,7 @@ def trial_context(request: HttpRequest, pk: int, tab: str) -> tuple[Trial, dict[
         "rewards": rewards,
         "more_rewards": [(name, value) for name, value in rewards if name != "reward"],
         "cached_percent": _percent(trial.n_cache_tokens, trial.n_input_tokens),
+        "has_recording": bool(recordings_of(trial)),
         "task_steps": [step for step in trial.step_results[:200] if isinstance(step, dict)],
     }
 
@@ -58,66 +55,6 @@ def trial_head(request: HttpRequest, pk: int) -> HttpResponse:
     """The header alone: what a running trial's page asks for again and again."""
     _, context = trial_context(request, pk, request.GET.get("tab", "trajectory"))
     return render(request, "viewer/_trial_head.html", context)
-
-
-@require_safe
-def trajectory(request: HttpRequest, pk: int) -> HttpResponse:
-    """The first tab: a window of steps of one of the trial's trajectories. With htmx only the steps."""
-    trial, context = trial_context(request, pk, "trajectory")
-    trajectories = trajectories_of(trial)
-    chosen = _chosen(trajectories, request.GET.get("trajectory", ""))
-    context |= {"trajectories": trajectories if len(trajectories) > 1 else [], "chosen": chosen}
-    is_fragment = bool(getattr(request, "htmx", False))
-    if chosen is None:
-        if is_fragment:
-            return HttpResponse(status=204)
-        context["instruction"] = instruction_of(trial)
-        return render(request, "viewer/trajectory.html", context)
-    context |= _window(chosen, request, subagents_of(trajectories))
-    if not is_fragment:
-        return render(request, "viewer/trajectory.html", context)
-    if not context["cards"] and trial.is_live:
-        return HttpResponse(status=204)
-    return render(request, "viewer/_steps.html", context)
-
-
-def _chosen(trajectories: list[Trajectory], wanted: str) -> Trajectory | None:
-    if not wanted:
-        return trajectories[0] if trajectories else None
-    for candidate in trajectories:
-        if str(candidate.pk) == wanted:
-            return candidate
-    raise Http404("This trial has no such trajectory.")
-
-
-def _number(text: str) -> int:
-    """A step number or a cursor from an address: digits that a database takes."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise BadRequest("A step number is a whole number.")
-    return int(text)
-
-
-def _window(chosen: Trajectory, request: HttpRequest, subagents: Subagents) -> dict[str, Any]:
-    """Steps after `?after=` (an index), or around `?at=` (a number, from 1), or from the start."""
-    query = request.GET
-    if "after" in query:
-        start = _number(query["after"]) + 1
-    elif "at" in query:
-        start = max(0, _number(query["at"]) - 1 - STEPS_ABOVE)
-    else:
-        start = 0
-    # One step more ahead of the window: its time is what the first step's is measured from.
-    steps = list(steps_after(chosen, cursor=start - 2, limit=STEPS_IN_WINDOW + 2))
-    ahead = [step for step in steps if step.index < start]
-    wanted = [step for step in steps if step.index >= start][:STEPS_IN_WINDOW]
-    cards = cards_of(wanted, before=ahead[-1].at if ahead else None, subagents=subagents)
-    last = cards[-1].step.index if cards else start - 1
-    return {
-        "cards": cards,
-        "last": last,
-        "is_more": bool(steps) and steps[-1].index > last,
-        "earlier": max(1, start - STEPS_IN_WINDOW + STEPS_ABOVE + 1) if start and "after" not in query else None,
-    }
 
 
 @require_safe

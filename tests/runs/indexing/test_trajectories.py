@@ -197,3 +197,23 @@ def test_every_public_trajectory_becomes_rows(project: Project, tmp_path: Path, 
         assert len(steps) == expected[name]["steps"], name
         assert sum(step.n_tool_calls for step in steps) == expected[name]["tool_calls"], name
         assert not any(unpack(step.payload).is_damaged for step in steps), name
+
+
+def test_indexing_again_gives_a_new_revision_to_what_changed_alone(project: Project, job: Path) -> None:
+    folder = make_trial(job)
+    path = write(folder / "agent/trajectory.json", trajectory(step(1), step(2)))
+    trial = indexed(project, job)
+
+    def revisions() -> list[int | None]:
+        return list(Step.objects.filter(trial=trial).order_by("index").values_list("revision", flat=True))
+
+    assert (trial.revision, revisions()) == (0, [None, None])
+    write(path, trajectory(step(1), step(2, message="grown"), step(3)))
+    index_trajectories(trial, folder)
+    index_trajectories(trial, folder)
+    assert revisions() == [None, 1, 1]
+    write(path, trajectory(step(1), step(2, message="grown")))
+    index_trajectories(trial, folder)
+    assert revisions() == [None, 1]
+    trial.refresh_from_db()
+    assert trial.revision == 3

@@ -1,34 +1,65 @@
-// Single keys: "/" to the search field, "[" and "]" to the neighbouring trial, j and k from step to step.
-// Elements say which key they answer to: data-key="[" on a link, data-search on a field, data-step on a step.
+// Single keys, while nobody types and they are not switched off (WCAG 2.1.4). Elements say which key they answer to:
+// data-key="]" on a link, a button or a field; data-step on what j and k walk over; data-error on what e looks for.
+const STORED = "pier-keys";
 
-function isTyping(target) {
-  return target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName);
-}
-
-function goToStep(direction) {
-  const steps = [...document.querySelectorAll("[data-step]")];
-  const top = document.querySelector("[data-sticky]")?.getBoundingClientRect().bottom ?? 0;
-  const edge = Math.max(0, top) + 24;
-  const below = steps.findIndex((step) => step.getBoundingClientRect().top > edge);
-  const current = below === -1 ? steps.length - 1 : below - 1;
-  const wanted = steps[Math.min(steps.length - 1, Math.max(0, current + direction))];
-  if (wanted) {
-    wanted.scrollIntoView({ block: "start" });
-    wanted.querySelector("a")?.focus({ preventScroll: true });
+export function keysAreOn() {
+  try {
+    return localStorage.getItem(STORED) !== "off";
+  } catch {
+    return true; // a browser that stores nothing
   }
 }
 
+export function switchKeys(on) {
+  try {
+    localStorage.setItem(STORED, on ? "on" : "off");
+  } catch {
+    // kept for as long as nothing is stored: not at all
+  }
+}
+
+function isTaken(event) {
+  const target = event.target;
+  return (
+    event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing ||
+    target.isContentEditable || /^(input|textarea|select)$/i.test(target.tagName) || document.querySelector("dialog[open]")
+  );
+}
+
+function goTo(steps, direction) {
+  const top = document.querySelector("[data-sticky]")?.getBoundingClientRect().bottom ?? 0;
+  const edge = Math.max(0, top) + 24;
+  const tops = steps.map((step) => step.getBoundingClientRect().top);
+  // The step that is being read has its top at the edge or above it.
+  const wanted = direction > 0 ? steps[tops.findIndex((y) => y > edge)] : steps[tops.findLastIndex((y) => y < edge - 36)];
+  wanted?.scrollIntoView({ block: "start" });
+  wanted?.querySelector("a")?.focus({ preventScroll: true });
+}
+
+function answer(element) {
+  if (element.matches("input, select, textarea")) {
+    element.focus();
+    element.select?.();
+  } else {
+    element.click();
+  }
+}
+
+const walks = {
+  j: ["[data-step]", 1],
+  k: ["[data-step]", -1],
+  e: ["[data-step]:is([data-error], :has([data-error]))", 1],
+  E: ["[data-step]:is([data-error], :has([data-error]))", -1],
+};
+
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  if (event.key === "/") {
-    const field = document.querySelector("[data-search]");
-    if (!field) return;
+  if (isTaken(event) || !keysAreOn()) return;
+  const element = document.querySelector(event.key === "/" ? "[data-search]" : `[data-key="${CSS.escape(event.key)}"]`);
+  if (element) {
     event.preventDefault();
-    field.focus();
-    field.select();
-  } else if (event.key === "[" || event.key === "]") {
-    document.querySelector(`a[data-key="${event.key}"]`)?.click();
-  } else if (event.key === "j" || event.key === "k") {
-    goToStep(event.key === "j" ? 1 : -1);
+    answer(element);
+  } else if (Object.hasOwn(walks, event.key)) {
+    const [selector, direction] = walks[event.key];
+    goTo([...document.querySelectorAll(selector)], direction);
   }
 });
