@@ -150,6 +150,7 @@ class Trial(models.Model):
     agent_version = models.CharField(max_length=100, blank=True)
     model_name = models.CharField(max_length=255, blank=True)
     model_provider = models.CharField(max_length=100, blank=True)
+    reasoning_effort = models.CharField(max_length=40, blank=True, help_text="As the job asked for it.")
     sandbox = models.CharField(max_length=40, blank=True, help_text="docker, modal or host (no isolation).")
 
     reward = models.FloatField(null=True, blank=True, help_text="The headline reward; null is not zero.")

@@ -106,6 +106,7 @@ def _agent_columns(result: Json, config: Json) -> dict[str, Any]:
         "agent_version": "" if version.lower() == "unknown" else version,
         "model_name": first_text(255, told.get("name"), model),
         "model_provider": first_text(100, told.get("provider"), provider if not told.get("name") else None),
+        "reasoning_effort": text(mapping(agent.get("kwargs")).get("reasoning_effort"), 40),
         "sandbox": "host" if import_path == HOST_IMPORT_PATH else first_text(40, environment.get("type"), own_class),
     }
 

@@ -132,6 +132,7 @@ def _trial(job: Job, plan: TrialPlan, owner: str) -> Trial:
         agent_name=agent_name(plan.config.agent),
         model_name=model.name if model else "",
         model_provider=model.provider or "" if model else "",
+        reasoning_effort=str(plan.config.agent.kwargs.get("reasoning_effort") or "")[:40],
         sandbox=plan.config.environment.type or "",
         owner=owner,
     )

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from pier_site.accounts.visibility import may_run
 from runs.indexing.payload import unpack
+from runs.indexing.values import mapping
 from runs.models import Status, Step, Trial, seconds_between
 from runs.queries import artifacts_page, get_trial_for, neighbours, trajectories_of
 from viewer.cards import ALONE_CHARS, card_of, subagents_of
@@ -19,6 +20,7 @@ from viewer.network import read_network, read_policy
 from viewer.outcome import outcome_of
 from viewer.recording import recordings_of
 from viewer.rendering.cutting import cut
+from viewer.repeat import repeat_of
 
 MAX_PAGE_BYTES = 950_000
 
@@ -137,12 +139,14 @@ def config(request: HttpRequest, pk: int) -> HttpResponse:
     trial, context = trial_context(request, pk, "config")
     file = read_text(trial, "config.json")
     text = file.head if file else ""
+    value: object = None
     if file and not file.missing_bytes:
         try:
-            text = json.dumps(json.loads(text), ensure_ascii=False, indent=2)[:ALONE_CHARS]
+            value = json.loads(text)
+            text = json.dumps(value, ensure_ascii=False, indent=2)[:ALONE_CHARS]
         except (ValueError, RecursionError):
             text = file.head  # shown as it is: people come here to see what is wrong with it
-    context |= {"file": file, "text": text}
+    context |= {"file": file, "text": text, "repeat": repeat_of(trial, mapping(value))}
     return render(request, "viewer/config.html", context)
 
 

@@ -165,3 +165,8 @@ def test_naive_times_of_a_job_are_in_the_zone_that_its_lock_gives_away() -> None
     assert columns["started_at"] == datetime(2026, 8, 1, 8, tzinfo=UTC)
     assert zone_of({"started_at": "2026-08-01T10:07:00"}, lock) == UTC
     assert zone_of({"started_at": "2026-08-01T10:00:00Z"}, lock) == UTC
+
+
+@pytest.mark.parametrize(("kwargs", "effort"), [({"reasoning_effort": "high"}, "high"), ({}, ""), ([], "")])
+def test_the_effort_is_what_the_job_asked_for(kwargs: Any, effort: str) -> None:
+    assert trial_columns({}, {"agent": {"name": "codex", "kwargs": kwargs}})["reasoning_effort"] == effort
