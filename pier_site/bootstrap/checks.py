@@ -48,7 +48,9 @@ LINT = (
 TYPES = (Stage("mypy", (script("mypy"),)),)
 PYTEST = (PYTHON, "-m", "pytest", "-n", WORKERS, "--dist", "worksteal")
 TESTS = (
-    Stage("pytest", PYTEST),
+    Stage("pytest", (*PYTEST, "-m", "not browser")),
+    # By itself: Chromium gives up what it loads whenever a container's network interface comes or goes.
+    Stage("pytest in the browser", (*PYTEST, "-m", "browser")),
     # The cluster is thrown away whole: dropping its databases one by one would only trip over idle connections.
     Stage("pytest on PostgreSQL", (PYTHON, "-m", "tests.support.postgres", *PYTEST, "--postgres", "--reuse-db")),
 )
