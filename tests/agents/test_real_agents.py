@@ -1,6 +1,7 @@
 """Real agent CLIs, end to end: installed, run in a closed sandbox, followed, turned into a trajectory that is true."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,16 @@ async def test_the_overflow_loop_of_opencode_is_stopped_at_the_call_limit(run_ag
     assert trial.result.exception_info.cause == "budget"
     # What was under way when the limit was seen is one look's worth.
     assert len(trial.truth.calls) <= 20
+
+
+@pytest.mark.agents_all
+async def test_headers_for_a_gateway_reach_it_with_each_call(
+    run_agent: RunAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = RECIPES["claude-code"]
+    routed = {"ANTHROPIC_CUSTOM_HEADERS": "X-Route-Provider: vertex_ai"}
+    monkeypatch.setitem(RECIPES, "claude-code", replace(plain, env=lambda base: {**plain.env(base), **routed}))
+    trial = await run_agent("claude-code")
+    headers = [{name.lower(): value for name, value in call.facts.headers.items()} for call in trial.truth.calls]
+    assert headers
+    assert all(header.get("x-route-provider") == "vertex_ai" for header in headers)

@@ -142,7 +142,7 @@ class Converter(ABC):
 
     def document(self, source: LogSource, path: str, data: bytes) -> None:
         """Take the whole of a `rewritten` file, in place of what it was before. Only for rewritten sources."""
-        raise NotImplementedError(f"{type(self).__name__} has no rewritten source {source.name}")
+        self.warn(f"{path} is not read by {self.agent_name}")
 
     @abstractmethod
     def threads(self) -> Sequence[Thread]:

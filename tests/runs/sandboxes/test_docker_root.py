@@ -95,13 +95,13 @@ def test_what_a_link_a_file_or_dots_stand_in_the_way_of_is_left_to_the_engine(
 
 
 def test_what_comes_out_is_what_went_in(root: ContainerRoot, source: Path, tmp_path: Path) -> None:
-    with archive_of(source, "/work/app") as archive:
+    with archive_of(source, "/srv/app") as archive:
         root.put(archive)
-    done = extract([root.tar_of("/work/app")], tmp_path / "out")
+    done = extract([root.tar_of("/srv/app")], tmp_path / "out")
     assert (done.is_directory, done.n_files) == (True, 2)
     assert [refused.reason for refused in done.refused] == ["it is a link to run.sh"]
     assert os.access(tmp_path / "out" / "run.sh", os.X_OK)
-    single = extract([root.tar_of("/work/app/sub/data")], tmp_path / "single")
+    single = extract([root.tar_of("/srv/app/sub/data")], tmp_path / "single")
     assert not single.is_directory
     assert (tmp_path / "single").read_bytes() == bytes(range(256))
 
