@@ -34,6 +34,13 @@ class Status(models.TextChoices):
 LIVE = (Status.QUEUED, Status.RUNNING)
 
 
+class Purpose(models.TextChoices):
+    """What the trials of a job are for: to be measured, or to look at another job's trials as its critics."""
+
+    RUN = "run"
+    CRITIQUE = "critique"
+
+
 class Phase(models.TextChoices):
     """Where in its life a running trial is; the names are those of the timings in result.json."""
 
@@ -65,6 +72,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         """Jobs of the projects that `user` is a member of."""
         return self.filter(project__in=projects_of(user))
 
+    def runs(self) -> Self:
+        """Jobs whose trials are to be measured: what lists of jobs show. Critics' jobs are shown as critique runs."""
+        return self.filter(purpose=Purpose.RUN)
+
 
 class Job(models.Model):
     """One job directory: tasks × agents × attempts, run or being run. Counters are kept by whoever writes trials."""
@@ -74,6 +85,7 @@ class Job(models.Model):
     name = models.CharField(max_length=255)
     uuid = models.CharField(max_length=64, blank=True, help_text="`id` in the job's result.json.")
     origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.UNKNOWN)
+    purpose = models.CharField(max_length=10, choices=Purpose.choices, default=Purpose.RUN)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
     config = models.JSONField(default=dict, help_text="config.json as it is, whatever generation wrote it.")
 
@@ -101,7 +113,7 @@ class Job(models.Model):
         constraints = [models.UniqueConstraint(fields=["project", "directory"], name="one_row_per_job_directory")]
         indexes = [
             # The job list: newest first within the reader's projects.
-            models.Index(fields=["project", "-sorted_at", "-id"], name="job_newest"),
+            models.Index(fields=["project", "purpose", "-sorted_at", "-id"], name="job_newest"),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ class Hideable(StrEnum):
     """What an app may hide from some who may see the rest of a trial."""
 
     MARKER = "runs.Marker"
+    CRITIQUE = "critique.Critique"
 
 
 # What a rule matches is hidden: for each kind of row, in the terms of its own fields.
