@@ -14,6 +14,7 @@ if __name__ == "__main__":
 
     from benchmarks import (
         command_start,
+        critiques,
         following,
         index_rate,
         memory,
@@ -30,6 +31,7 @@ if __name__ == "__main__":
         "memory": memory.main,
         "reading": reading.main,
         "following": following.main,
+        "critiques": critiques.main,
         "peers": versus_peers.main,
         "reading-peers": reading_peers.main,
     }

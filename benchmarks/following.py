@@ -1,4 +1,4 @@
-"""Following and searching: from the write of a step to its arrival in many streams, and search in 10,000 steps.
+"""From the write of a step to its arrival in many streams and its place in sight in a browser; search in 10,000 steps.
 
 Aims: a step is with its readers within a second; a search takes less than a second.
 """
@@ -12,10 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from django.test import Client
+
     from runs.indexing.live import LiveIndex
     from runs.models import Trial
 
@@ -23,6 +26,21 @@ ROOT = Path(__file__).resolve().parent.parent
 READERS = 40
 WRITES = 30
 STEPS = 10_000
+# Notes for each step when it was first in sight: looked for once a frame, among the last ones.
+NOTE_STEPS = """
+() => {
+  window.seenSteps = {};
+  const look = () => {
+    for (const step of [...document.querySelectorAll("[data-step]")].slice(-5)) {
+      const box = step.getBoundingClientRect();
+      const isShown = box.height > 0 && box.top < innerHeight && box.bottom > 0;
+      if (isShown) window.seenSteps[step.id.slice(5)] ??= performance.timeOrigin + performance.now();
+    }
+    requestAnimationFrame(look);
+  };
+  look();
+}
+"""
 WORDS = "error test def return import file path value result assert none true class self run build index"
 
 
@@ -70,6 +88,7 @@ def measure() -> None:
         trial.refresh_from_db()
         query = f"trajectory={trial.trajectories.get().pk}&since={trial.revision}"
         asyncio.run(follow(f"{trial.get_absolute_url()}feed/?{query}", port, cookie, index))
+        look_on(f"http://127.0.0.1:{port}{trial.get_absolute_url()}?at=end", client, index)
     finally:
         server.kill()
         server.wait()
@@ -98,9 +117,9 @@ def search(trial: "Trial") -> None:
     trajectory = trial.trajectories.get()
     for words in ("needle", "return", "nowhere", "message"):
         started_at = time.perf_counter()
-        found = find(words, trajectory.steps.all(), (trajectory.pk,))
+        found = find(words, trial.steps.all(), [trajectory.pk], (trajectory.pk,))
         spent = time.perf_counter() - started_at
-        print(f"search for {words!r} in {STEPS:,} steps: {len(found.numbers):,} have it, {spent:.2f} s")
+        print(f"search for {words!r} in {STEPS:,} steps: {len(found.hits):,} have it, {spent:.2f} s")
 
 
 async def follow(path: str, port: int, cookie: str, index: "LiveIndex") -> None:
@@ -123,6 +142,34 @@ async def follow(path: str, port: int, cookie: str, index: "LiveIndex") -> None:
     print(
         f"{READERS} readers, {WRITES} steps: {len(waits):,} of {READERS * WRITES:,} arrived, "
         f"{statistics.median(waits) * 1000:.0f} ms after the write, p95 {p95 * 1000:.0f} ms"
+    )
+
+
+def look_on(address: str, client: "Client", index: "LiveIndex") -> None:
+    """Write steps while a browser follows the trial; print how long each took to be in sight there."""
+    from django.conf import settings
+
+    from benchmarks.in_browser import chromium
+
+    name = settings.SESSION_COOKIE_NAME
+    written: dict[int, float] = {}
+    # The driver of the browser has an event loop in this thread, where Django would refuse to write.
+    with chromium() as browser, ThreadPoolExecutor(1) as writer:
+        page = browser.new_page()
+        page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": address}])
+        page.goto(address)
+        page.locator("[data-follow][aria-pressed=true]").wait_for()
+        page.evaluate(NOTE_STEPS)
+        for number in range(STEPS + WRITES + 1, STEPS + 2 * WRITES + 1):
+            writer.submit(write, index, number, 1).result()
+            written[number] = time.time() * 1000
+            page.wait_for_timeout(300)
+        page.wait_for_timeout(1_000)
+        seen = {int(number): at for number, at in page.evaluate("window.seenSteps").items()}
+    waits = [seen[number] - at for number, at in written.items() if number in seen]
+    print(
+        f"a browser, {WRITES} steps: {len(waits)} of {WRITES} came in sight, "
+        f"{statistics.median(waits):.0f} ms after the write, at most {max(waits):.0f} ms"
     )
 
 

@@ -1,8 +1,8 @@
-"""What a reader waits for, in headless Chromium: cold loads, each in a context of its own."""
+"""What a reader waits for, in headless Chromium: cold loads and searches, each in a context of its own."""
 
 import statistics
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 RUNS = 3
 PATIENCE_MS = 180_000
+SETTLE_MS = 5_000
 # Looks once a frame whether what is waited for is there, and notes when; a search for words stops at the first place.
 NOTE_WHEN_SEEN = """
 (words, id) => {
@@ -29,12 +30,37 @@ NOTE_WHEN_SEEN = """
   look();
 }
 """
+# A paint is told of a moment after it was made, maybe after the page's load.
+IS_SEEN = """
+() => window.seenAt !== undefined && performance.getEntriesByName("first-contentful-paint").length > 0
+"""
 FACTS = """
 () => ({
   seen: window.seenAt,
-  painted: performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? -1,
+  painted: performance.getEntriesByName("first-contentful-paint")[0].startTime,
   nodes: document.getElementsByTagName("*").length,
+  html: performance.getEntriesByType("navigation")[0].decodedBodySize,
 })
+"""
+# The same for an answer to a search: how many steps have the words, and the first of them in sight.
+NOTE_WHEN_FOUND = """
+() => {
+  const look = () => {
+    const said = document.querySelector("[data-find] [role=status]");
+    const box = document.querySelector(":target")?.getBoundingClientRect();
+    const isShown = box ? box.height > 0 && box.top < innerHeight && box.bottom > 0 : !location.hash;
+    if (said && isShown) window.found = [performance.timeOrigin + performance.now(), said.innerText];
+    else requestAnimationFrame(look);
+  };
+  look();
+}
+"""
+SEND = """
+() => {
+  const sentAt = performance.timeOrigin + performance.now();
+  document.querySelector("[data-find]").requestSubmit();
+  return sentAt;
+}
 """
 
 
@@ -45,6 +71,7 @@ class Load:
     painted_ms: float
     seen_ms: float
     n_nodes: float
+    html_bytes: float
     received_bytes: float
     largest_bytes: float
 
@@ -74,19 +101,46 @@ def median_of(loads: Sequence[Load]) -> Load:
     return Load(*(statistics.median(column) for column in zip(*map(astuple, loads), strict=True)))
 
 
+def search(browser: "Browser", address: str, words: str, state: Any) -> tuple[float, str]:
+    """Look for `words` on a trial's page: ms from sending them to the first step that has them, and what is said."""
+    with _page(browser, state, f"({NOTE_WHEN_FOUND})()") as page:
+        page.goto(address, wait_until="load")
+        _settle(page)
+        page.locator("[data-search]").fill(words)
+        sent_at = page.evaluate(SEND)
+        page.wait_for_function("() => window.found")
+        found_at, said = page.evaluate("window.found")
+        return found_at - sent_at, said
+
+
 def _load(browser: "Browser", address: str, element: str, state: Any) -> Load:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, storage_state=state)
-    context.set_default_timeout(PATIENCE_MS)
-    context.add_init_script(f"({NOTE_WHEN_SEEN})({FIRST_WORDS!r}, {element!r})")
-    try:
-        page = context.new_page()
+    with _page(browser, state, f"({NOTE_WHEN_SEEN})({FIRST_WORDS!r}, {element!r})") as page:
         sizes = _watch_sizes(page)
         page.goto(address, wait_until="commit")
-        page.wait_for_function("() => window.seenAt !== undefined")
+        page.wait_for_function(IS_SEEN)
         page.wait_for_load_state("load")
         facts = page.evaluate(FACTS)
         received, largest = sum(sizes.values()), max(sizes.values(), default=0)
-        return Load(facts["painted"], facts["seen"], facts["nodes"], received, largest)
+        _settle(page)
+        return Load(facts["painted"], facts["seen"], facts["nodes"], facts["html"], received, largest)
+
+
+def _settle(page: "Page") -> None:
+    """Let a page have what it asks for after it is drawn: the server has nothing else to do in the next load."""
+    from playwright.sync_api import TimeoutError as PatienceEnded
+
+    with suppress(PatienceEnded):  # some pages never stop asking
+        page.wait_for_load_state("networkidle", timeout=SETTLE_MS)
+
+
+@contextmanager
+def _page(browser: "Browser", state: Any, script: str) -> Iterator["Page"]:
+    """A page of a new context that runs `script` in each document."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, storage_state=state)
+    context.set_default_timeout(PATIENCE_MS)
+    context.add_init_script(script)
+    try:
+        yield context.new_page()
     finally:
         context.close()
 

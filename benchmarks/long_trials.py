@@ -10,6 +10,8 @@ from uuid import UUID
 JOB = "long-trials"
 # In the agent's first step and nowhere else on a page: seeing it means that reading can begin.
 FIRST_WORDS = "Ostrich-first-step"
+# In the last step and nowhere else: a search for it has looked everywhere.
+LAST_WORDS = "Walrus-last-step"
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 WORDS = (  # noqa: SIM905 - reads as one text
     "parse cache token index buffer module resolve handler config session commit retry stream worker layout cursor "
@@ -80,6 +82,8 @@ def steps_of(n_steps: int, writer: Writer) -> list[dict[str, Any]]:
             step["message"] = writer.prose(8, 60)
         if number == 2:
             step["message"] = f"{FIRST_WORDS}: {writer.prose(20, 40)}"
+        if number == n_steps:
+            step["message"] += f" {LAST_WORDS}."
         if writer.chance.random() < 0.5:
             step["reasoning_content"] = writer.prose(20, 120)
         if number < n_steps:

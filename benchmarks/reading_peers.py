@@ -71,17 +71,22 @@ def _free_port() -> int:
         return port
 
 
+def command_of(peer: Peer) -> list[str]:
+    """A peer's command line, with its interpreter: the script itself names the place where it was first installed."""
+    return [str(installed(peer).folder / "bin/python"), str(peer.script)]
+
+
 def harbor_address(stack: ExitStack, jobs: Path) -> str:
     """Harbor's pages, served until the stack is closed."""
     port = _free_port()
-    command = [str(installed(HARBOR).script), "view", str(jobs), "--port", str(port)]
+    command = [*command_of(HARBOR), "view", str(jobs), "--port", str(port)]
     return stack.enter_context(started(command, port, jobs.parent))
 
 
 def pier_address(stack: ExitStack, jobs: Path) -> str:
     """Pier's API, served until the stack is closed."""
     port = _free_port()
-    command = [str(installed(PIER).script), "view", str(jobs), "--port", str(port), "--no-build"]
+    command = [*command_of(PIER), "view", str(jobs), "--port", str(port), "--no-build"]
     return stack.enter_context(started(command, port, jobs.parent))
 
 
@@ -94,7 +99,7 @@ def inspect_address(stack: ExitStack, folder: Path, trials: dict[int, Path]) -> 
         convert = [peer.folder / "bin/python", TO_INSPECT, path / "agent/trajectory.json", logs / f"read-{n}.eval"]
         subprocess.run(convert, check=True, stdout=subprocess.DEVNULL)
     port = _free_port()
-    command = [str(peer.script), "view", "start", "--log-dir", str(logs), "--port", str(port)]
+    command = [*command_of(peer), "view", "start", "--log-dir", str(logs), "--port", str(port)]
     return stack.enter_context(started(command, port, folder))
 
 
@@ -105,7 +110,7 @@ def answer_load(browser: "Browser", base: str, trial: str) -> Load:
     page.goto(f"{base}/api/health")
     took_ms, size = page.evaluate(FETCHED_AND_PARSED, f"{base}/api/jobs/{JOB}/trials/{trial}/trajectory")
     page.close()
-    return Load(-1, took_ms, 0, size, size)
+    return Load(-1, took_ms, 0, 0, size, size)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 but rubrics and plans; `critique.indexing` makes the rest of them.
 """
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 from django.contrib.auth.models import AnonymousUser
@@ -11,10 +12,11 @@ from django.urls import reverse
 
 from pier_site.accounts.models import Project, User
 from pier_site.accounts.visibility import Hideable, hidden_from, projects_of
+from runs.errors import InputInvalid
 from runs.models import Job, Trajectory, Trial
 
 
-class RubricFrozen(ValueError):
+class RubricFrozen(InputInvalid):
     """A rubric that a critique was made by never changes: publish a new version of it."""
 
 
@@ -32,6 +34,18 @@ class RubricQuerySet(models.QuerySet["Rubric"]):
     def visible_to(self, user: User | AnonymousUser) -> Self:
         """The built-in rubrics, and those of the projects of `user`."""
         return self.filter(Q(project=None) | Q(project__in=projects_of(user)))
+
+    def update(self, **columns: Any) -> int:
+        """As Django's, also for `bulk_update`; raises RubricFrozen where critics were asked by one of them."""
+        if used := self.filter(runs__isnull=False).first():
+            raise RubricFrozen(f"{used} was used by critics and cannot be changed: publish a new version")
+        return super().update(**columns)
+
+    def bulk_create(self, objs: Iterable["Rubric"], *args: Any, **options: Any) -> list["Rubric"]:
+        """As Django's, without its way to write over rows that exist."""
+        if options.get("update_conflicts"):
+            raise RubricFrozen("rubrics are never written over: publish a new version")
+        return super().bulk_create(objs, *args, **options)
 
 
 class Rubric(models.Model):
@@ -99,7 +113,7 @@ class CritiqueRun(models.Model):
     directory = models.CharField(max_length=1024, help_text="Absolute path.")
     subject = models.CharField(max_length=5, choices=Subject.choices, default=Subject.TRIAL)
     rubric = models.ForeignKey(
-        Rubric, null=True, blank=True, on_delete=models.PROTECT, related_name="runs", help_text="Null: a prompt alone."
+        Rubric, null=True, blank=True, on_delete=models.RESTRICT, related_name="runs", help_text="Null: a prompt alone."
     )
     prompt = models.TextField(blank=True, help_text="The template, as it was given, where there is no rubric.")
     prompt_digest = models.CharField(max_length=80, blank=True, help_text="`sha256:…` of the template.")

@@ -11,14 +11,15 @@ from django.urls import URLPattern, URLResolver
 from ninja import Field, NinjaAPI, Query, Schema
 from ninja.security import django_auth
 
+from critique.api import router as critique_router
 from pier_site.accounts.auth import BearerToken
-from pier_site.accounts.models import User
+from pier_site.api_parts import ERRORS, Cursor, Limit, reader_of
 from runs.indexing.payload import unpack
 from runs.models import Step
 from runs.queries import (
-    MAX_LIMIT,
     JobFilter,
     TrialFilter,
+    flagged,
     get_job_for,
     get_trajectory_for,
     get_trial_for,
@@ -27,24 +28,6 @@ from runs.queries import (
     trajectories_of,
     trials_page,
 )
-
-type Cursor = Annotated[str, Query(max_length=2000, description="`next` of the window before; empty for the first.")]
-type Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
-
-
-class Problem(Schema):
-    """What went wrong, in one sentence."""
-
-    detail: str
-
-
-class ValidationProblem(Schema):
-    """Which parameters can't be used."""
-
-    detail: list[dict[str, Any]]
-
-
-ERRORS = {400: Problem, 401: Problem, 403: Problem, 404: Problem, 422: ValidationProblem}
 
 
 class JobOut(Schema):
@@ -171,14 +154,6 @@ def bad_request(request: HttpRequest, error: BadRequest) -> HttpResponse:
     return api.create_response(request, {"detail": str(error)}, status=400)
 
 
-def reader_of(request: HttpRequest) -> User:
-    """The person whom the token or the session stands for."""
-    reader = getattr(request, "auth", None)
-    if not isinstance(reader, User):
-        raise TypeError("a route without authentication asked who is reading")
-    return reader
-
-
 @api.get("/jobs", response={200: JobPage, **ERRORS})
 def list_jobs(request: HttpRequest, after: Cursor = "", limit: Limit = 50, q: str = "", status: str = "") -> Any:
     """Jobs of your projects, newest first; `q` is searched in names and agents."""
@@ -193,11 +168,22 @@ def get_job(request: HttpRequest, pk: int) -> Any:
 
 @api.get("/jobs/{int:pk}/trials", response={200: TrialPage, **ERRORS})
 def list_trials(
-    request: HttpRequest, pk: int, after: Cursor = "", limit: Limit = 50, show: str = "all", sort: str = "task"
+    request: HttpRequest,
+    pk: int,
+    after: Cursor = "",
+    limit: Limit = 50,
+    show: str = "all",
+    sort: str = "task",
+    flag: str = "",
 ) -> Any:
-    """A job's trials; `show` is all, failed, exceptions or running, `sort` is task, newest, reward, cost or steps."""
-    job = get_job_for(reader_of(request), pk)
-    return trials_page(job, cursor=after, limit=limit, only=TrialFilter(show=show, sort=sort))
+    """A job's trials; `show` is all, failed, exceptions or running, `sort` is task, newest, reward, cost or steps.
+
+    With `flag` only those with a marker of that kind: hidden_read, test_edit, history, refused, repeat or untested.
+    """
+    reader = reader_of(request)
+    where = flagged(reader, flag)
+    only = TrialFilter(show=show, sort=sort)
+    return trials_page(get_job_for(reader, pk), cursor=after, limit=limit, only=only, where=where)
 
 
 @api.get("/trials/{int:pk}", response={200: TrialOut, **ERRORS})
@@ -218,6 +204,9 @@ def list_steps(
 ) -> Any:
     """Steps whose index is above `after`, in order."""
     return steps_after(get_trajectory_for(reader_of(request), pk), cursor=after, limit=limit)
+
+
+api.add_router("", critique_router)
 
 
 def _without_login_form(patterns: Sequence[URLPattern | URLResolver]) -> None:

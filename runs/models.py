@@ -120,7 +120,10 @@ class Job(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("job", args=[self.pk])
+        """Its page; of a critics' job that of what it belongs to, which costs a query the first time."""
+        # Whoever makes such jobs hangs a row on each; no name of theirs is imported for it.
+        run = getattr(self, "critique_run", None) if self.purpose == Purpose.CRITIQUE else None
+        return reverse("critique-run", args=[run.pk]) if run else reverse("job", args=[self.pk])
 
     @property
     def is_live(self) -> bool:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,11 +100,16 @@ class Counts:
         return f"about {clock(left)} left"
 
 
+type Told = Callable[[TrialResult], str]
+"""What a trial came to, in a few words."""
+
+
 class PlainProgress(Watcher):
     """One line an event: for logs and pipes."""
 
-    def __init__(self, n_trials: int) -> None:
+    def __init__(self, n_trials: int, told: Told = outcome) -> None:
         self._counts = Counts(n_trials)
+        self._told = told
         self._began: dict[str, float] = {}
 
     def _say(self, line: str) -> None:
@@ -123,20 +128,21 @@ class PlainProgress(Watcher):
     def trial_ended(self, plan: TrialPlan, result: TrialResult) -> None:
         seconds = time.monotonic() - self._began.pop(plan.name)
         self._counts.add(result, seconds=seconds)
-        self._say(f"{plan.name}  {outcome(result)}  ({clock(seconds)})  {self._counts.words}")
+        self._say(f"{plan.name}  {self._told(result)}  ({clock(seconds)})  {self._counts.words}")
         if result.exception_info:
             self._say(f"{plan.name}  {result.exception_info.exception_message.partition(chr(10))[0]}")
 
     def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None:
         self._began.pop(plan.name)
-        self._say(f"{plan.name}  {outcome(result)}, tried again in {seconds:.0f} s")
+        self._say(f"{plan.name}  {self._told(result)}, tried again in {seconds:.0f} s")
 
 
 class LiveProgress(Watcher):
     """A bar for the job and a line for each running trial, redrawn in place."""
 
-    def __init__(self, n_trials: int, console: Console) -> None:
+    def __init__(self, n_trials: int, console: Console, told: Told = outcome) -> None:
         self._counts = Counts(n_trials)
+        self._told = told
         self._running: dict[str, tuple[TrialPlan, float, str]] = {}
         self._last_steps: dict[str, str] = {}
         self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4)
@@ -165,13 +171,13 @@ class LiveProgress(Watcher):
         self._counts.add(result, seconds=time.monotonic() - began)
         style = "red" if result.exception_info else "green" if headline(result.rewards) else "yellow"
         line = Text.assemble(
-            (f"{clock(time.monotonic() - began):>8}  ", "dim"), printable(plan.name), "  ", (outcome(result), style)
+            (f"{clock(time.monotonic() - began):>8}  ", "dim"), printable(plan.name), "  ", (self._told(result), style)
         )
         self._live.console.print(line)
 
     def trial_waits(self, plan: TrialPlan, result: TrialResult, seconds: float) -> None:
         self._running.pop(plan.name)
-        line = f"          {plan.name}  {outcome(result)}, tried again in {seconds:.0f} s"
+        line = f"          {plan.name}  {self._told(result)}, tried again in {seconds:.0f} s"
         self._live.console.print(Text(printable(line), "yellow"))
 
     def _draw(self) -> RenderableType:
@@ -194,12 +200,12 @@ class LiveProgress(Watcher):
         return Group(table, bar)
 
 
-def progress_for(plans: Sequence[TrialPlan], *, quiet: bool) -> PlainProgress | LiveProgress:
+def progress_for(plans: Sequence[TrialPlan], *, quiet: bool, told: Told = outcome) -> PlainProgress | LiveProgress:
     """The display that fits where the output goes."""
     console = Console()
     if console.is_terminal and not quiet:
-        return LiveProgress(len(plans), console)
-    return PlainProgress(len(plans))
+        return LiveProgress(len(plans), console, told)
+    return PlainProgress(len(plans), told)
 
 
 def print_summary(results: Sequence[TrialResult], directory: Path, *, was_cancelled: bool) -> None:

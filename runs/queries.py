@@ -10,13 +10,13 @@ from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import BadRequest
-from django.db.models import F, FloatField, Model, Q, QuerySet, Value
+from django.db.models import Count, Exists, F, FloatField, Model, OuterRef, Q, QuerySet, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce
 from django.shortcuts import get_object_or_404
 
 from pier_site.accounts.models import User
-from runs.models import LIVE, Artifact, Cause, Job, Status, Step, Trajectory, Trial
+from runs.models import LIVE, Artifact, Cause, Job, Marker, Status, Step, Trajectory, Trial
 
 Reader = User | AnonymousUser
 
@@ -51,6 +51,14 @@ class Key:
     def after(self, value: Any) -> Q:
         """Rows that this column alone puts behind `value`."""
         return Q(**{f"{self.name}__{'lt' if self.is_descending else 'gt'}": value})
+
+
+def storable(value: Any) -> str:
+    """A text of a cursor that every database takes. Raises ValueError."""
+    if not isinstance(value, str) or "\0" in value:
+        raise ValueError("a cursor's text is a text without NUL")
+    value.encode()  # half a surrogate pair is no text
+    return value
 
 
 def _aware(value: Any) -> datetime:
@@ -116,7 +124,7 @@ class JobFilter:
 
 def jobs_page(reader: Reader, *, cursor: str = "", limit: int = 50, only: JobFilter | None = None) -> Page[Job]:
     """The jobs that `reader` may see, newest first."""
-    jobs = Job.objects.visible_to(reader).defer("config", "problems")
+    jobs = Job.objects.visible_to(reader).runs().defer("config", "problems")
     for word in (only.search if only else "").replace("\0", " ").split()[:8]:
         jobs = jobs.filter(Q(name__icontains=word) | Q(agents__icontains=word))
     if only and only.status in Status.values:
@@ -126,13 +134,13 @@ def jobs_page(reader: Reader, *, cursor: str = "", limit: int = 50, only: JobFil
 
 def get_job_for(reader: Reader, pk: int) -> Job:
     """The job, or Http404 when it does not exist or `reader` may not see it."""
-    return get_object_or_404(Job.objects.visible_to(reader), pk=pk)
+    return get_object_or_404(Job.objects.visible_to(reader).select_related("project"), pk=pk)
 
 
 BY_TASK = (
-    Key("task_name", str),
-    Key("agent_name", str),
-    Key("model_name", str),
+    Key("task_name", storable),
+    Key("agent_name", storable),
+    Key("model_name", storable),
     Key("attempt", int),
     Key("id", int),
 )
@@ -149,6 +157,16 @@ _SORTS: dict[str, tuple[Combinable | None, tuple[Key, ...]]] = {
 _BY_RANK = (Key("rank", float, is_descending=True), Key("id", int))
 TRIAL_SORTS = tuple(_SORTS)
 TRIAL_FILTERS = ("all", "failed", "exceptions", "running")
+# Markers that a reviewer of a benchmark looks for among trials. Rules find them; whether it was wrong is not said.
+TRIAL_FLAGS = (
+    Marker.Kind.HIDDEN_READ,
+    Marker.Kind.TEST_EDIT,
+    Marker.Kind.HISTORY,
+    Marker.Kind.REFUSED,
+    Marker.Kind.REPEAT,
+    Marker.Kind.UNTESTED,
+)
+ANY = Q()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +192,26 @@ def _narrowed(trials: QuerySet[Trial], only: TrialFilter) -> QuerySet[Trial]:
     return trials
 
 
-def trials_page(job: Job, *, cursor: str = "", limit: int = 50, only: TrialFilter | None = None) -> Page[Trial]:
-    """A job's trials: by task, agent and attempt unless `only` says otherwise."""
+def flagged(reader: Reader, flag: str) -> Q:
+    """Trials with a marker of the kind `flag` that `reader` may see; any trial where it is not one of TRIAL_FLAGS."""
+    if flag not in TRIAL_FLAGS:
+        return ANY
+    return Q(Exists(Marker.objects.visible_to(reader).filter(trial=OuterRef("pk"), kind=flag)))
+
+
+def flag_counts(reader: Reader, job: Job) -> list[tuple[Marker.Kind, int]]:
+    """How many of the job's trials have each flag that any of them has; one query."""
+    markers = Marker.objects.visible_to(reader).filter(trial__job=job, kind__in=TRIAL_FLAGS)
+    counts = dict(markers.order_by().values_list("kind").annotate(Count("trial", distinct=True)))
+    return [(flag, counts[flag]) for flag in TRIAL_FLAGS if flag in counts]
+
+
+def trials_page(
+    job: Job, *, cursor: str = "", limit: int = 50, only: TrialFilter | None = None, where: Q = ANY
+) -> Page[Trial]:
+    """A job's trials `where` it holds: by task, agent and attempt unless `only` says otherwise."""
     only = only or TrialFilter()
-    trials = _narrowed(job.trials.defer("file_stamps", "problems", "step_results"), only)
+    trials = _narrowed(job.trials.filter(where).defer("file_stamps", "problems", "step_results"), only)
     rank, keys = _SORTS.get(only.sort, _SORTS["task"])
     if rank is not None:
         trials, keys = trials.annotate(rank=rank), _BY_RANK
@@ -199,14 +233,16 @@ def neighbours(trial: Trial) -> tuple[int | None, int | None]:
     return before, after
 
 
-def tasks_page(job: Job, *, cursor: str = "", limit: int = 50) -> Page[str]:
-    """Names of the job's tasks in order; `next` is the last name shown."""
-    names = job.trials.filter(task_name__gt=cursor.replace("\0", "")) if cursor else job.trials
+def tasks_page(job: Job, *, cursor: str = "", limit: int = 50, where: Q = ANY) -> Page[str]:
+    """Names of the tasks of the job's trials `where` it holds, in order; `next` is the last name shown."""
+    names = job.trials.filter(where)
+    if cursor:
+        names = names.filter(task_name__gt=cursor.replace("\0", ""))
     found = list(names.order_by("task_name").values_list("task_name", flat=True).distinct()[: limit + 1])
     return Page(found[:limit], found[limit - 1] if len(found) > limit else None)
 
 
-def trials_of_tasks(job: Job, tasks: Sequence[str]) -> list[Trial]:
+def trials_of_tasks(job: Job, tasks: Sequence[str], *, where: Q = ANY) -> list[Trial]:
     """Trials of a window of consecutive `tasks`, in the order of the grid, at most MAX_CELLS; only what cells show."""
     if not tasks:
         return []
@@ -214,7 +250,7 @@ def trials_of_tasks(job: Job, tasks: Sequence[str]) -> list[Trial]:
         "id", "name", "task_name", "agent_name", "model_name", "attempt", "status", "phase", "reward",
         "exception_type", "cause", "started_at", "finished_at",
     )  # fmt: skip
-    window = cells.filter(task_name__gte=tasks[0], task_name__lte=tasks[-1])
+    window = cells.filter(where, task_name__gte=tasks[0], task_name__lte=tasks[-1])
     return list(window.order_by(*_order(BY_TASK))[:MAX_CELLS])
 
 
@@ -239,4 +275,4 @@ def steps_after(trajectory: Trajectory, *, cursor: int = -1, limit: int = 50) ->
 
 def artifacts_page(trial: Trial, *, cursor: str = "", limit: int = 100) -> Page[Artifact]:
     """What the trial left, by path."""
-    return keyset_page(trial.artifacts.all(), (Key("path", str), Key("id", int)), cursor=cursor, limit=limit)
+    return keyset_page(trial.artifacts.all(), (Key("path", storable), Key("id", int)), cursor=cursor, limit=limit)

@@ -1,35 +1,20 @@
-"""The activity of a trajectory on one axis, as the geometry of an SVG: numbers and path data alone."""
+"""The activity of a trajectory and its sub-agents on one axis, as the geometry of SVGs: numbers and path data alone."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-WIDTH = 1000.0
+from viewer.timeline import WIDTH, Busy, Clock, Moment, Spans, between_steps, busy_in, seconds_from, start_of
+
 # Rows of the drawing, top to bottom, as (y, height) in its units.
 MODEL, TOOL, CONTEXT, TOTALS, TESTS = (2.0, 8.0), (12.0, 8.0), (26.0, 34.0), (66.0, 34.0), (106.0, 22.0)
 HEIGHT = 130
-# An idle stretch longer than this is cut out of the wall clock's axis; what is left of it is this share of the whole.
-GAP_SEC = 300.0
-GAP_SHARE = 0.015
+# The same of the drawing of a lane.
+LANE_MODEL, LANE_TOOL, LANE_EITHER = (1.0, 5.0), (8.0, 5.0), (1.0, 12.0)
+LANE_HEIGHT = 14
 MAX_POINTS = 250
 MAX_SLICES = 100
-MAX_STEPS = 100_000
-
-
-class Moment(NamedTuple):
-    """What the drawing needs of a step; the fields are columns of Step, in this order."""
-
-    position: int
-    at: datetime | None
-    source: str
-    n_tool_calls: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    cost_usd: float | None
-    model_sec: float | None
-    tool_sec: float | None
+MAX_LANE_SLICES = 20
 
 
 class Verdict(NamedTuple):
@@ -59,6 +44,30 @@ class Slice(Span):
 
 
 @dataclass(frozen=True, slots=True)
+class Thread:
+    """A sub-agent's run, to be drawn as a lane."""
+
+    trajectory_pk: int
+    label: str
+    moments: Sequence[Moment]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What the template draws of a sub-agent, on the axis of the trajectory that it worked for."""
+
+    trajectory_pk: int
+    label: str
+    n_steps: int
+    duration_sec: float
+    model: str
+    tool: str
+    either: str
+    slices: list[Slice]
+    height: int = LANE_HEIGHT
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
     """Everything the template draws. Paths and points are SVG's own notation; figures are what the legend says."""
 
@@ -78,28 +87,26 @@ class Activity:
     total_cost_usd: float | None
     model_sec: float | None
     tool_sec: float | None
+    lanes: list[Lane]
     height: int = HEIGHT
 
 
-@dataclass(slots=True)
-class _Busy:
-    """Stretches of time in seconds from the first step: of the model, of tools, and of one of them, untold which."""
-
-    model: list[tuple[float, float]] = field(default_factory=list)
-    tool: list[tuple[float, float]] = field(default_factory=list)
-    either: list[tuple[float, float]] = field(default_factory=list)
-
-
 def activity_of(
-    moments: Sequence[Moment], tests: Sequence[Verdict], ticks: dict[str, list[int]], *, by_clock: bool
+    moments: Sequence[Moment],
+    tests: Sequence[Verdict],
+    ticks: dict[str, list[int]],
+    *,
+    by_clock: bool,
+    threads: Sequence[Thread] = (),
 ) -> Activity | None:
     """The drawing; by steps where no times are known. `ticks` are indexes of steps by kind. None below two steps."""
     if len(moments) < 2:
         return None
-    clock = _Clock.of(moments) if by_clock else None
+    runs = _runs(moments, threads)
+    clock = Clock.of(moments, [run.busy.all() for run in runs]) if by_clock else None
     places = [clock.x(second) for second in clock.seconds] if clock else _evenly(len(moments))
     at = dict(zip((moment.position for moment in moments), places, strict=True))
-    busy = _clock_strips(clock) if clock else _step_strips(moments, places)
+    busy = _placed(clock.busy, clock.x) if clock else _step_strips(moments, places)
     context = [(x, moment.prompt_tokens) for x, moment in zip(places, moments, strict=True) if moment.prompt_tokens]
     tokens = _running(places, [_sum_known(moment.prompt_tokens, moment.completion_tokens) for moment in moments])
     cost = _running(places, [moment.cost_usd for moment in moments])
@@ -115,104 +122,71 @@ def activity_of(
         ticks={kind: _ticks((at[index] for index in indexes if index in at), kind) for kind, indexes in ticks.items()},
         gaps=[Span(clock.x(start), clock.x(end) - clock.x(start), f"{end - start:.0f}") for start, end in clock.gaps]
         if clock else [],
-        slices=_slices(moments, places),
+        slices=_slices(moments, places, MAX_SLICES),
         peak_context_tokens=max((tokens for _, tokens in context), default=None),
         total_tokens=round(tokens[-1][1]) if tokens else None,
         total_cost_usd=cost[-1][1] if cost else None,
         model_sec=_sum_known(*(moment.model_sec for moment in moments)),
         tool_sec=_sum_known(*(moment.tool_sec for moment in moments)),
+        lanes=_lanes(runs, clock.x if clock else _by_steps(moments, places)),
     )  # fmt: skip
 
 
 @dataclass(slots=True)
-class _Clock:
-    """The wall clock from the first step on, with long idle stretches cut out."""
+class _Run:
+    """A thread on the clock of the trajectory that it worked for."""
 
-    moments: Sequence[Moment]
+    thread: Thread
     seconds: list[float]
-    busy: _Busy
-    gaps: list[tuple[float, float]]
-    shown_sec: float
-    gap_sec: float
-
-    @classmethod
-    def of(cls, moments: Sequence[Moment]) -> "_Clock | None":
-        """None where fewer than two steps have different times."""
-        start = next((moment.at for moment in moments if moment.at), None)
-        if start is None:
-            return None
-        seconds: list[float] = []
-        for moment in moments:
-            told = (moment.at - start).total_seconds() if moment.at else 0.0
-            # Steps stay in their order: a clock that stepped back stands still.
-            seconds.append(max(told, seconds[-1] if seconds else 0.0))
-        last_sec = moments[-1].tool_sec or 0.0
-        end = seconds[-1] + last_sec
-        if end <= 0:
-            return None
-        busy = _busy(moments, seconds)
-        gaps = _idle([*busy.model, *busy.tool, *busy.either], end)
-        kept = end - sum(stop - begin for begin, stop in gaps)
-        gap_sec = max(GAP_SHARE * kept, kept / 200)
-        return cls(moments, seconds, busy, gaps, kept + len(gaps) * gap_sec or 1.0, gap_sec)
-
-    def x(self, second: float) -> float:
-        """Where a moment is on the axis."""
-        position = bisect_right(self.gaps, (second, float("inf")))
-        passed = second
-        for begin, stop in self.gaps[:position]:
-            inside = min(1.0, (second - begin) / (stop - begin))
-            passed -= (min(second, stop) - begin) - inside * self.gap_sec
-        return min(WIDTH, max(0.0, WIDTH * passed / self.shown_sec))
+    busy: Busy
 
 
-def _busy(moments: Sequence[Moment], seconds: Sequence[float]) -> _Busy:
-    """What was going on between consecutive steps: a step's time is when the model had answered."""
-    busy = _Busy()
-    for position, moment in enumerate(moments):
-        now = seconds[position]
-        following = seconds[position + 1] if position + 1 < len(moments) else now + (moment.tool_sec or 0.0)
-        before = seconds[position - 1] if position else now
-        previous = moments[position - 1] if position else None
-        if moment.tool_sec:
-            busy.tool.append((now, min(following, now + moment.tool_sec)))
-        if moment.source != "agent" or previous is None:
-            continue
-        free_from = before + (previous.tool_sec or 0.0)
-        if moment.model_sec is not None:
-            begin = max(before, now - moment.model_sec)
-            busy.model.append((begin, now))
-            if previous.n_tool_calls and previous.tool_sec is None:
-                busy.tool.append((before, begin))
-        elif previous.n_tool_calls and previous.tool_sec is None:
-            busy.either.append((before, now))
-        elif free_from < now:
-            busy.model.append((free_from, now))
-    return busy
+def _runs(moments: Sequence[Moment], threads: Sequence[Thread]) -> list[_Run]:
+    """The threads in the order in which they began; without times none has a place."""
+    start = start_of(moments)
+    if start is None:
+        return []
+    timed = [(thread, seconds_from(start, thread.moments)) for thread in threads if start_of(thread.moments)]
+    runs = [_Run(thread, seconds, busy_in(thread.moments, seconds)) for thread, seconds in timed]
+    return sorted(runs, key=lambda run: run.seconds[0])
 
 
-def _idle(spans: Iterable[tuple[float, float]], end: float) -> list[tuple[float, float]]:
-    """Stretches longer than GAP_SEC in which nothing went on, at most 50."""
-    gaps: list[tuple[float, float]] = []
-    reached = 0.0
-    for begin, stop in [*sorted(spans), (end, end)]:
-        if begin - reached > GAP_SEC:
-            gaps.append((reached, begin))
-        reached = max(reached, stop)
-    return gaps[:50]
+def _by_steps(moments: Sequence[Moment], places: Sequence[float]) -> Callable[[float], float]:
+    start = start_of(moments)
+    seconds = seconds_from(start, moments) if start else [0.0] * len(moments)
+    return lambda second: between_steps(seconds, places, second)
 
 
-def _clock_strips(clock: _Clock) -> _Busy:
-    def drawn(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [(clock.x(begin), clock.x(stop)) for begin, stop in spans]
+def _lanes(runs: Sequence[_Run], x: Callable[[float], float]) -> list[Lane]:
+    lanes: list[Lane] = []
+    for run in runs:
+        busy = _placed(run.busy, x)
+        lanes.append(
+            Lane(
+                trajectory_pk=run.thread.trajectory_pk,
+                label=run.thread.label,
+                n_steps=len(run.thread.moments),
+                duration_sec=run.seconds[-1] - run.seconds[0],
+                model=_bars(busy.model, LANE_MODEL),
+                tool=_bars(busy.tool, LANE_TOOL),
+                either=_bars(busy.either, LANE_EITHER),
+                slices=_slices(run.thread.moments, [x(second) for second in run.seconds], MAX_LANE_SLICES),
+            )
+        )
+    return lanes
 
-    return _Busy(drawn(clock.busy.model), drawn(clock.busy.tool), drawn(clock.busy.either))
+
+def _placed(busy: Busy, x: Callable[[float], float]) -> Busy:
+    def drawn(spans: Spans) -> Spans:
+        return [(x(begin), x(stop)) for begin, stop in spans]
+
+    return Busy(drawn(busy.model), drawn(busy.tool), drawn(busy.either))
 
 
-def _step_strips(moments: Sequence[Moment], places: Sequence[float]) -> _Busy:
+def _step_strips(moments: Sequence[Moment], places: Sequence[float]) -> Busy:
     """By steps the strips say which steps were of the model and which called tools."""
     width = WIDTH / len(moments)
-    busy = _Busy()
+    busy = Busy()
     for x, moment in zip(places, moments, strict=True):
         if moment.source == "agent":
             busy.model.append((x, x + width))
@@ -281,9 +255,9 @@ def _ticks(places: Iterable[float], kind: str) -> str:
     return "".join(f"M{_n(x)} {_n(y)}v{_n(height)}" for x in kept)
 
 
-def _slices(moments: Sequence[Moment], places: Sequence[float]) -> list[Slice]:
-    """Parts of the axis, each with the steps that begin in it; together they cover it."""
-    least = WIDTH / MAX_SLICES
+def _slices(moments: Sequence[Moment], places: Sequence[float], most: int) -> list[Slice]:
+    """At most so many parts of the axis, each with the steps that begin in it; together they cover it."""
+    least = WIDTH / most
     # The last step begins where the axis ends: it too has a place that can be clicked.
     inside = [min(x, WIDTH - least) for x in places]
     starts: list[int] = []

@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from viewer.export.pictures import kind_of
+from viewer.files import picture_type
 
 CHUNK_BYTES = 256 * 1024
 # Larger pictures are for downloading: browsers would hold them unpacked.
@@ -65,7 +65,7 @@ def as_attachment(response: StreamingHttpResponse, name: str) -> StreamingHttpRe
 
 def inline_picture(request: HttpRequest, file: BinaryIO) -> StreamingHttpResponse | None:
     """`file` as a picture for a page; None, with the file closed, for one that isn't or is too large."""
-    kind = kind_of(file.read(16))
+    kind = picture_type(file.read(16))
     size = os.fstat(file.fileno()).st_size
     if kind is None or size > MAX_PICTURE_BYTES:
         file.close()

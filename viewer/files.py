@@ -17,6 +17,8 @@ TAIL_BYTES = 64 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# The beginnings of what browsers draw without running anything; SVG is a document and not among them.
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
 class FileMissing(PierError):
@@ -115,6 +117,13 @@ def looks_binary(file: TextFile) -> bool:
     """Whether the head is not text: it has NULs, or many bytes that decode to nothing."""
     sample = file.head[:4096]
     return "\0" in sample or sample.count("\ufffd") * 10 > len(sample)
+
+
+def picture_type(content: bytes) -> str | None:
+    """The media type of a picture by its first bytes, or None."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in _PICTURES.items() if content.startswith(start)), None)
 
 
 def list_files(trial: Trial, relative: str = "", *, depth: int = 2, limit: int = 200) -> list[Entry]:

@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 
 from runs.models import Marker, Step
+from runs.queries import Reader
 
 # Tools that change files, as agents name them; what changes files in a shell, and other spellings, markers know.
 _EDITING: Final = (
@@ -17,17 +18,25 @@ _EDITING: Final = (
 )
 
 
-def _marked(kind: Marker.Kind) -> Exists:
-    """Steps that have a marker of the kind."""
-    return Exists(Marker.objects.filter(trajectory=OuterRef("trajectory"), index=OuterRef("index"), kind=kind))
-
-
-SHOWS: Final[Mapping[str, tuple[str, Q]]] = {
-    "all": ("All steps", Q()),
-    "messages": ("Messages", Q(has_message=True, is_copied_context=False)),
-    "edits": ("Edits", Q(tool_names__iregex=_EDITING) | Q(_marked(Marker.Kind.EDIT))),
-    "tests": ("Test runs", Q(_marked(Marker.Kind.TEST))),
-    "errors": ("Errors", Q(has_error=True) | Q(_marked(Marker.Kind.ERROR))),
+SHOWS: Final[Mapping[str, str]] = {
+    "all": "All steps",
+    "messages": "Messages",
+    "edits": "Edits",
+    "tests": "Test runs",
+    "errors": "Errors",
+}
+# What a step's own columns tell; what its markers tell besides, those that the reader may see.
+_OWN: Final[Mapping[str, Q]] = {
+    "all": Q(),
+    "messages": Q(has_message=True, is_copied_context=False),
+    "edits": Q(tool_names__iregex=_EDITING),
+    "tests": Q(pk__in=[]),
+    "errors": Q(has_error=True),
+}
+_MARKED: Final[Mapping[str, Marker.Kind]] = {
+    "edits": Marker.Kind.EDIT,
+    "tests": Marker.Kind.TEST,
+    "errors": Marker.Kind.ERROR,
 }
 HIDES: Final[Mapping[str, str]] = {"output": "Tool output", "reasoning": "Reasoning"}
 
@@ -46,9 +55,13 @@ class Narrowing:
         wanted = query.getlist("hide")
         return cls(show if show in SHOWS else "all", tuple(name for name in HIDES if name in wanted))
 
-    def steps(self, steps: QuerySet[Step]) -> QuerySet[Step]:
-        """Those of `steps` that are shown."""
-        return steps.filter(SHOWS[self.show][1])
+    def steps(self, steps: QuerySet[Step], reader: Reader) -> QuerySet[Step]:
+        """Those of `steps` that are shown, by what `reader` may see of them."""
+        wanted = _OWN[self.show]
+        if kind := _MARKED.get(self.show):
+            markers = Marker.objects.visible_to(reader).filter(kind=kind)
+            wanted |= Q(Exists(markers.filter(trajectory=OuterRef("trajectory"), index=OuterRef("index"))))
+        return steps.filter(wanted)
 
     def parameters(self) -> dict[str, str | list[str]]:
         """What brings this narrowing back in an address; nothing where all is shown."""

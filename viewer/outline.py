@@ -1,8 +1,8 @@
 """The outline of a trajectory: steps that matter by themselves, the others in groups, in rows that fit a panel."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from runs.models import Marker, Step
@@ -44,7 +44,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A step, or a group of consecutive ones; numbers count from 1. A group that `opens` has rows of its own."""
+    """A step, or a group of consecutive ones; numbers count from 1. A group that `opens` has rows of its own.
+
+    `rows` are empty until somebody asks for them; with `is_open` they are to be seen.
+    """
 
     first: int
     last: int
@@ -52,6 +55,8 @@ class Row:
     source: str
     marks: list[Mark]
     opens: bool = False
+    is_open: bool = False
+    rows: "list[Row]" = field(default_factory=list)
 
     @property
     def is_group(self) -> bool:
@@ -69,6 +74,10 @@ class KindCount:
 
 
 type Markers = Mapping[int, Sequence[Marker]]
+# A group that is open: the number of its first step, after those of the groups that it is in.
+type Path = tuple[int, ...]
+# The rows of a stretch of steps, and whether they are to be seen.
+type Inner = Callable[[Sequence[OutlineStep]], tuple[list[Row], bool]]
 
 
 def by_step(markers: Iterable[Marker]) -> dict[int, list[Marker]]:
@@ -89,8 +98,26 @@ def counts_of(markers: Markers) -> list[KindCount]:
     return [KindCount(str(kind), str(Marker.Kind(kind).label), counts[kind]) for kind in kinds]
 
 
-def outline_of(steps: Sequence[OutlineStep], markers: Markers) -> list[Row]:
-    """Rows of consecutive `steps`: each notable one and the groups between, or equal stretches if too many."""
+def outline_of(steps: Sequence[OutlineStep], markers: Markers, opened: Sequence[Path] = ()) -> list[Row]:
+    """Rows of consecutive `steps`: each notable one and the groups between, or equal stretches if too many.
+
+    Of the stretches, those that have a step of `opened` are open: they may have grown since they were opened.
+    """
+
+    def inner(part: Sequence[OutlineStep]) -> tuple[list[Row], bool]:
+        first, last = part[0].position + 1, part[-1].position + 1
+        inside = [path[1:] for path in opened if path and first <= path[0] <= last]
+        return (outline_of(part, markers, inside), True) if inside else ([], False)
+
+    return _rows_of(steps, markers, inner)
+
+
+def whole_outline(steps: Sequence[OutlineStep], markers: Markers) -> list[Row]:
+    """The same rows, with all that groups hold at once."""
+    return _rows_of(steps, markers, lambda part: (whole_outline(part, markers), False))
+
+
+def _rows_of(steps: Sequence[OutlineStep], markers: Markers, inner: Inner) -> list[Row]:
     rows: list[Row] = []
     quiet: list[OutlineStep] = []
     for step in steps:
@@ -101,7 +128,7 @@ def outline_of(steps: Sequence[OutlineStep], markers: Markers) -> list[Row]:
         else:
             quiet.append(step)
     rows += _group(quiet)
-    return rows if len(rows) <= MAX_ROWS else _stretches(steps, markers)
+    return rows if len(rows) <= MAX_ROWS else _stretches(steps, markers, inner)
 
 
 def rows_of_kind(steps: Sequence[OutlineStep], markers: Markers, kind: str) -> list[Row]:
@@ -134,16 +161,16 @@ def _group(steps: Sequence[OutlineStep]) -> list[Row]:
     return [Row(steps[0].position + 1, steps[-1].position + 1, f"{len(steps):,} steps", "", [])]
 
 
-def _stretches(steps: Sequence[OutlineStep], markers: Markers) -> list[Row]:
+def _stretches(steps: Sequence[OutlineStep], markers: Markers, inner: Inner) -> list[Row]:
     """Stretches of equally many steps, each with what happened in it by kind."""
     least = -(-len(steps) // MAX_STRETCHES)
     length = next((size for size in _ROUND if size >= least), least)
     found: list[Row] = []
     for start in range(0, len(steps), length):
         part = steps[start : start + length]
-        found.append(
-            Row(part[0].position + 1, part[-1].position + 1, f"{len(part):,} steps", "", _summed(part, markers), True)
-        )
+        first, last = part[0].position + 1, part[-1].position + 1
+        rows, is_open = inner(part)
+        found.append(Row(first, last, f"{len(part):,} steps", "", _summed(part, markers), True, is_open, rows))
     return found
 
 

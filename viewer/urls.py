@@ -35,6 +35,7 @@ urlpatterns = [
     path("trials/<int:pk>/feed/", trajectory.feed, name="trial-feed"),
     path("trials/<int:pk>/export.html", export.trial_html, name="trial-html"),
     path("trials/<int:pk>/head/", trial.trial_head, name="trial-head"),
+    path("trials/<int:pk>/trajectories/", outline.trajectories, name="trial-trajectories"),
     path("trials/<int:pk>/outline/", outline.outline, name="trial-outline"),
     path("trials/<int:pk>/activity/", outline.activity, name="trial-activity"),
     path("trials/<int:pk>/changes/", changes.changes, name="trial-changes"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 RESULT_FILE: Final = "critique-result.json"
 MARKDOWN_FILE: Final = "critique-result.md"
@@ -10,6 +10,7 @@ EXTRA_FOLDER: Final = "critique-artifacts"
 MAX_RESULT_BYTES: Final = 4 * 1024 * 1024
 MAX_CLAIMS: Final = 200
 MAX_CITATIONS: Final = 20
+MAX_CHECKS: Final = 100
 MAX_CHECK_SEC: Final = 600.0
 
 type Text = Annotated[str, Field(min_length=1, max_length=20_000)]
@@ -45,7 +46,24 @@ class VerifierTestCitation(ContractPart):
     quote: str = Field(default="", max_length=20_000)
 
 
-type CitationModel = StepCitation | FileCitation | VerifierTestCitation
+def _kind_of_citation(value: Any) -> str | None:
+    """Which citation is meant, by the key that only it has; so that a complaint is about that one alone."""
+    for key, kind in (("verifier_test", "test citation"), ("file", "file citation"), ("step", "step citation")):
+        if key in value if isinstance(value, dict) else hasattr(value, key):
+            return kind
+    return None
+
+
+type CitationModel = Annotated[
+    Annotated[StepCitation, Tag("step citation")]
+    | Annotated[FileCitation, Tag("file citation")]
+    | Annotated[VerifierTestCitation, Tag("test citation")],
+    Discriminator(
+        _kind_of_citation,
+        custom_error_type="citation",
+        custom_error_message="must have step and quote, file and quote, or verifier_test",
+    ),
+]
 
 
 class Expectation(ContractPart):
@@ -88,24 +106,40 @@ class CriterionModel(ContractPart):
     explanation: str = Field(default="", max_length=20_000)
 
 
-class CritiqueResult(ContractPart):
-    """critique-result.json. `tag` and `tags` are one list here, in order and without repetition."""
+def with_tags(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with `tag`, which may be one or several, as the first of `tags`; it has none where none is given."""
+    if not {"tag", "tags"} & document.keys():
+        return document
+    given = [document.get("tag"), document.get("tags")]
+    listed = [one for value in given for one in (value if isinstance(value, list) else [value]) if one]
+    return {**{key: value for key, value in document.items() if key != "tag"}, "tags": listed}
 
-    rating: Literal["good", "bad"]
-    feedback: Text
+
+class CritiqueResult(ContractPart):
+    """critique-result.json. `tag` and `tags` are one list here, in order and without repetition.
+
+    Whether there must be a rating or tags is for the rubric's schema to say: an answer to a question has none.
+    """
+
+    rating: Literal["good", "bad"] | None = None
+    feedback: Annotated[str, Field(min_length=1, max_length=200_000)]
     tags: list[Annotated[str, Field(min_length=1, max_length=100)]] = Field(default=[], max_length=50)
     confidence: Confidence | None = None
     claims: list[ClaimModel] = Field(default=[], max_length=MAX_CLAIMS)
-    checks: dict[str, CriterionModel] = Field(default={}, max_length=100)
+    checks: dict[str, CriterionModel] = Field(default={}, max_length=MAX_CHECKS)
 
     @model_validator(mode="before")
     @classmethod
-    def _tag_is_a_list_of_one(cls, data: Any) -> Any:
-        if not isinstance(data, dict):
-            return data
-        given = [data.get("tag"), data.get("tags")]
-        listed = [one for value in given for one in (value if isinstance(value, list) else [value]) if one is not None]
-        return {**{key: value for key, value in data.items() if key != "tag"}, "tags": listed}
+    def _tag_is_one_of_tags(cls, data: Any) -> Any:
+        return with_tags(data) if isinstance(data, dict) else data
+
+    @field_validator("checks", mode="before")
+    @classmethod
+    def _few(cls, checks: Any) -> Any:
+        """Counted first: each of very many would be complained about."""
+        if isinstance(checks, dict) and len(checks) > MAX_CHECKS:
+            raise ValueError(f"may have at most {MAX_CHECKS} criteria, and has {len(checks):,}")
+        return checks
 
     @field_validator("tags")
     @classmethod

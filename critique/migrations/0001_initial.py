@@ -115,7 +115,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='critiquerun',
             name='rubric',
-            field=models.ForeignKey(blank=True, help_text='Null: a prompt alone.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='critique.rubric'),
+            field=models.ForeignKey(blank=True, help_text='Null: a prompt alone.', null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='runs', to='critique.rubric'),
         ),
         migrations.CreateModel(
             name='Citation',

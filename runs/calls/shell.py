@@ -7,7 +7,7 @@ from typing import Any
 from runs.calls.apply_patch import BEGIN, patch_edits
 from runs.calls.edits import EditKind, FileEdit
 
-_COMMAND_KEYS = ("command", "cmd", "script", "keystrokes")
+_COMMAND_KEYS = ("command", "cmd", "script", "keystrokes", "command_line")
 _SHELLS = re.compile(r"(?:/\S*/)?(?:ba|z|da)?sh")
 # Longer command lines are read up to here: what follows is data more often than commands.
 MAX_CHARS = 64_000

@@ -53,8 +53,14 @@ class DocumentFinder:
     _seen: set[str] = field(default_factory=set)
 
     def find(self) -> list[Document]:
-        """All documents in reading order: of each TaskStep, then of the trial; only without any, strays."""
-        for place in places(self.reader.root):
+        """All documents in reading order: of each TaskStep, then of the trial; only without any, strays.
+
+        A trial that has one of its own beside TaskSteps is a critic's: its round of repair came after.
+        """
+        found = places(self.reader.root)
+        if any((self.reader.root / name).is_file() for name in TRAJECTORY_FILES):
+            found.sort(key=bool)
+        for place in found:
             task_step = place.removeprefix("steps/").removesuffix("/")
             main = self._first(tuple(place + name for name in TRAJECTORY_FILES), task_step)
             if main is not None:

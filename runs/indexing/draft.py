@@ -11,7 +11,15 @@ from runs.indexing.cleaning import clean_name
 from runs.indexing.columns import trial_columns
 from runs.indexing.problems import Problem, as_rows
 from runs.indexing.reader import Reader
-from runs.indexing.stamps import ARTIFACT_FILES, CONFIG, RESULT, Stamps, newest_change_at
+from runs.indexing.stamps import (
+    ARTIFACT_FILES,
+    CONFIG,
+    CRITIC_CONFIG,
+    CRITIC_RESULT,
+    RESULT,
+    Stamps,
+    newest_change_at,
+)
 from runs.indexing.trajectories import TrialTrajectories, read_trajectories
 from runs.indexing.values import Json
 from runs.models import Artifact, Cause, Status
@@ -27,6 +35,7 @@ class DraftTask:
     """What has to be known to read a trial: where it is, what was read before, and what its job says of it.
 
     `may_live`: a trial without a result may be running. `keeps_status`: without a result the row's status stands.
+    `followed`: files that others make rows from; no step is in them.
     """
 
     directory: Path
@@ -36,6 +45,7 @@ class DraftTask:
     may_live: bool
     keeps_status: bool
     patience_sec: float
+    followed: frozenset[str] = frozenset()
 
     @property
     def size_bytes(self) -> int:
@@ -58,12 +68,14 @@ def draft_of(task: DraftTask) -> Draft:
     """Read a trial's files. Asks the database nothing; never raises for what is in them."""
     reader = Reader(task.directory, task.patience_sec)
     config, result = reader.mapping(CONFIG), reader.mapping(RESULT) or task.told
+    if task.followed:
+        config, result = config or reader.mapping(CRITIC_CONFIG), result or reader.mapping(CRITIC_RESULT)
     columns = trial_columns(result, config)
     columns["task_name"] = columns["task_name"] or _directory_task(task.directory)
     if result or not task.keeps_status:
         columns["status"] = _status(task, columns)
     trajectories = None
-    if not task.known or _trajectory_stamps(task.known) != _trajectory_stamps(task.stamps):
+    if not task.known or _trajectory_stamps(task, task.known) != _trajectory_stamps(task, task.stamps):
         trajectories = read_trajectories(reader)
         columns |= trajectories.missing_in(columns)
     else:
@@ -105,6 +117,7 @@ def _directory_task(directory: Path) -> str:
     return name.rpartition("__")[0] or name
 
 
-def _trajectory_stamps(stamps: Stamps) -> Stamps:
+def _trajectory_stamps(task: DraftTask, stamps: Stamps) -> Stamps:
     """The stamps of everything but config, result and artifacts: if they are the same, no step has changed."""
-    return {name: stamp for name, stamp in stamps.items() if name.rpartition("/")[2] not in OTHER_FILES}
+    others = {name for name in stamps if name in task.followed or name.rpartition("/")[2] in OTHER_FILES}
+    return {name: stamp for name, stamp in stamps.items() if name not in others}

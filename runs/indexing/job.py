@@ -13,11 +13,12 @@ from runs.errors import InputInvalid
 from runs.indexing.cleaning import clean_name, clip
 from runs.indexing.columns import job_columns, label_of
 from runs.indexing.draft import FRESH_SEC, Draft, DraftTask, one_by_one, trial_name
+from runs.indexing.following_up import job_indexed
 from runs.indexing.origin import LOCK, origin_of, zone_of
 from runs.indexing.problems import Problem, as_rows
 from runs.indexing.reader import Reader, is_young
 from runs.indexing.repricing import REPRICING, index_repricing
-from runs.indexing.scan import Kind, kind_of, terminal_bench_refused, trials_in
+from runs.indexing.scan import Kind, kind_of, purpose_of, terminal_bench_refused, trials_in
 from runs.indexing.stamps import CONFIG, RESULT
 from runs.indexing.trial import TrialReading, task_of, write_draft
 from runs.indexing.values import Json, mapping, mappings
@@ -78,7 +79,7 @@ def index_job(
     """Bring the rows of a job directory up to date with its files; `only` limits it to trials of these names.
 
     What is broken is reported and passed over. Trials are read one at a time (memory is that of the largest one),
-    unless `draft` reads them otherwise.
+    unless `draft` reads them otherwise. Then who follows up on jobs is told.
     Raises `InputInvalid` for a Terminal-Bench 1 run.
     """
     directory = Path(directory_of(path))
@@ -92,6 +93,7 @@ def index_job(
     if any(reading.was_read for reading in readings):
         _number_attempts(job)
     _finish(job, files, reader.problems, directory)
+    problems += job_indexed(job)
     n_read = sum(reading.was_read for reading in readings)
     return IndexReport(
         job=job,
@@ -129,12 +131,13 @@ def _job_row(project: Project, directory: Path, files: _JobFiles) -> Job:
             **columns,
             "name": clip(directory.name, 255) or "job",
             "origin": origin,
+            "purpose": purpose_of(directory),
             "sorted_at": columns["started_at"] or timezone.now(),
         },
     )
     if not is_new and not _has_runner(job):
         # The files may have been removed or torn since; what they said before is better than nothing.
-        told = {name: value for name, value in columns.items() if value}
+        told = {name: value for name, value in columns.items() if value} | {"purpose": purpose_of(directory)}
         _update(job, told | ({"origin": origin} if job.origin == Origin.UNKNOWN else {}))
     return job
 

@@ -10,6 +10,8 @@ LOCK = "lock.json"
 WRITERS = {"pier_site": Origin.PIER_SITE, "pier": Origin.PIER, "harbor": Origin.HARBOR}
 # Keys that only Harbor's own generations without a usable lock.json have.
 HARBOR_JOB_KEYS = {"orchestrator", "registry"}
+# Of a critique run, which has no lock.json.
+PIER_CRITIQUE_KEYS = {"run_name", "source_job_dir"}
 PIER_USAGE_KEYS = {"peak_context_tokens", "summarization_count"}
 QUARTER = timedelta(minutes=15)
 MAX_OFFSET = timedelta(hours=14)
@@ -23,6 +25,8 @@ def origin_of(config: Json, result: Json, lock: Json) -> Origin:
             return origin
     if "pier_site" in config or "pier_site" in result:
         return Origin.PIER_SITE
+    if config.keys() >= PIER_CRITIQUE_KEYS:
+        return Origin.PIER
     if HARBOR_JOB_KEYS & config.keys() or "trial_results" in result:
         return Origin.HARBOR
     if config and not lock and any(key.endswith("_timeout_multiplier") for key in config):

@@ -8,12 +8,15 @@ from pathlib import Path
 from runs.errors import FileUnreadable, InputInvalid
 from runs.formats.reading import read_json, stays_within
 from runs.indexing.values import mapping
+from runs.models import Purpose
 
 # jobs/<job>/ is the rule; some runners keep jobs/<job>/<run>/.
 MAX_DEPTH = 3
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 TERMINAL_BENCH_FILES = {"tb.lock", "run_metadata.json"}
 TRIAL_FOLDERS = {"agent", "verifier", "steps"}
+# <job>/.critiques/<run>/ is a job whose trials are critics of that job's; beside jobs, it has critics of tasks.
+CRITIQUES = ".critiques"
 TRIAL_NAMES = TRIAL_FOLDERS | {"trial.log", "config.json", "result.json"}
 
 
@@ -31,7 +34,7 @@ class NoJobs(InputInvalid):
 
 
 def find_jobs(path: Path) -> list[Path]:
-    """The job directories at or under `path`, sorted: itself, or what a folder of jobs holds.
+    """The job directories at or under `path`, sorted: itself, or what a folder of jobs holds, also critiques of tasks.
 
     Raises `NoJobs` where there is none, `InputInvalid` for a missing path, a file, a trial, a Terminal-Bench 1 run.
     """
@@ -47,7 +50,7 @@ def find_jobs(path: Path) -> list[Path]:
         raise terminal_bench_refused(path)
     if kind is Kind.JOB:
         return [path]
-    found = jobs_under(path)
+    found = jobs_under(path) + critique_runs_in(path)
     if not found:
         raise NoJobs(f"{path} holds no job directory (one with config.json, result.json or trials in it)")
     return found
@@ -86,6 +89,22 @@ def kind_of(directory: Path) -> Kind:
     if names & {"config.json", "result.json"}:
         return _kind_by_content(directory)
     return Kind.JOB if _holds_trials(directory) else Kind.OTHER
+
+
+def purpose_of(job: Path) -> Purpose:
+    """What the trials of a job are for, as the place of its directory tells."""
+    return Purpose.CRITIQUE if job.parent.name == CRITIQUES else Purpose.RUN
+
+
+def critique_runs_in(directory: Path, *, known: Container[Path] = ()) -> list[Path]:
+    """The directories of critique runs of a job, or of those of tasks in a folder of jobs; sorted.
+
+    Those that are `known` are taken without a look inside.
+    """
+    folder = directory / CRITIQUES
+    if folder.is_symlink() and not stays_within(folder, directory):
+        return []
+    return [run for run in folders_in(folder) if run in known or kind_of(run) is Kind.JOB]
 
 
 def folders_in(directory: Path) -> list[Path]:

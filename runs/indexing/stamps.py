@@ -5,10 +5,16 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from runs.indexing.scan import purpose_of
+from runs.models import Purpose
+
 type Stamps = dict[str, list[int]]
 
 CONFIG = "config.json"
 RESULT = "result.json"
+# What Pier calls these two in the directory of a critic's trial.
+CRITIC_CONFIG = "critique-config.json"
+CRITIC_RESULT = "critique-metadata.json"
 TRAJECTORY_FILES = ("agent/trajectory.json", "agent/trajectory.json.gz")
 STRAY_TRAJECTORY_FILES = ("artifacts/trajectory.json", "artifacts/trajectory.json.gz")
 # The directory itself is stamped too: its time changes when a file is added without a manifest.
@@ -30,8 +36,12 @@ def task_steps(directory: Path) -> list[str]:
 
 
 def places(directory: Path) -> list[str]:
-    """Where a trial keeps agent/ and artifacts/, relative to it: each TaskStep's directory, then its own."""
-    return [*(f"steps/{name}/" for name in task_steps(directory)), ""]
+    """Where a trial keeps agent/ and artifacts/, relative to it: each TaskStep's directory, then its own.
+
+    A critic's own comes first: its one step is the correction of what it wrote there.
+    """
+    steps = [f"steps/{name}/" for name in task_steps(directory)]
+    return ["", *steps] if purpose_of(directory.parent) is Purpose.CRITIQUE else [*steps, ""]
 
 
 def stamps_of(directory: Path, known: Iterable[str] = ()) -> Stamps:

@@ -1,13 +1,14 @@
 """One trial directory to one Trial row with its trajectories and artifacts, re-read only where files changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.db import transaction
 
 from runs.indexing.artifacts import write_artifacts
 from runs.indexing.draft import Draft, DraftTask, draft_of, status_by_evidence, trial_name
-from runs.indexing.problems import Problem
+from runs.indexing.following_up import Write, follower_of, steps_replaced
+from runs.indexing.problems import Problem, as_rows
 from runs.indexing.stamps import RESULT, Stamps, stamps_of
 from runs.indexing.trajectories import write_trajectories
 from runs.indexing.values import Json
@@ -51,7 +52,9 @@ def task_of(
     than `patience_sec` are left for later.
     """
     known: Stamps = row.file_stamps if row and only_if_changed else {}
-    stamps = stamps_of(directory, known)
+    follower = follower_of(job)
+    followed = frozenset(follower.files(directory)) if follower else frozenset()
+    stamps = stamps_of(directory, {*known, *followed})
     if row is not None:
         if _is_anothers(job, row, stamps, owner):
             return TrialReading(row, was_read=False)
@@ -67,19 +70,30 @@ def task_of(
         may_live=not is_ours and job.finished_at is None,
         keeps_status=is_ours and row is not None,
         patience_sec=patience_sec,
+        followed=followed,
     )
 
 
 def write_draft(job: Job, row: Trial | None, task: DraftTask, draft: Draft) -> TrialReading:
     """Write what was read, in one transaction; nothing if the row is no longer what it was when it was looked up."""
     name = trial_name(task.directory)
-    trial = _write(job, name, row, draft)
+    follow: Write | None = None
+    if follower := follower_of(job):
+        problems = list(draft.problems)
+        follow = follower.read(job, task.directory, problems)
+        # A file that both of them read is broken once.
+        problems = list(dict.fromkeys(problems))
+        columns = {**draft.columns, "problems": as_rows(problems, task.directory)}
+        draft = replace(draft, columns=columns, problems=tuple(problems))
+    trial = _write(job, name, row, draft, follow)
     if trial is None:  # taken over by a runner, or made by another indexer, since it was looked up
         return TrialReading(Trial.objects.get(job=job, name=name), was_read=False)
+    if row is not None and draft.trajectories is not None:
+        steps_replaced(trial)
     return TrialReading(trial, was_read=True, problems=draft.problems, is_torn=draft.is_torn)
 
 
-def _write(job: Job, name: str, row: Trial | None, draft: Draft) -> Trial | None:
+def _write(job: Job, name: str, row: Trial | None, draft: Draft, follow: Write | None) -> Trial | None:
     with transaction.atomic():
         if row is None:
             row, is_new = Trial.objects.get_or_create(job=job, name=name, defaults=draft.columns)
@@ -94,6 +108,8 @@ def _write(job: Job, name: str, row: Trial | None, draft: Draft) -> Trial | None
         if draft.trajectories is not None:
             write_trajectories(row, draft.trajectories)
         write_artifacts(row, draft.artifacts)
+        if follow is not None:
+            follow(row)
     return row
 
 

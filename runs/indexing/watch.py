@@ -15,7 +15,7 @@ from pier_site.accounts.models import Project
 from runs.errors import InputInvalid
 from runs.indexing.draft import FRESH_SEC
 from runs.indexing.job import index_job
-from runs.indexing.scan import Kind, jobs_under, kind_of, trials_in
+from runs.indexing.scan import Kind, critique_runs_in, jobs_under, kind_of, trials_in
 from runs.indexing.stamps import CONFIG, RESULT, Stamps, newest_change_at, stamp_of, stamps_of
 from runs.models import LIVE, Trial
 
@@ -70,10 +70,16 @@ class Watcher:
         return sum(self._look_at(self._jobs.setdefault(path, _WatchedJob(path))) for path in self._find())
 
     def _find(self) -> list[Path]:
-        """The job itself, or the jobs of the folder; a job that is known costs no look inside."""
+        """The job itself, or the jobs of the folder, each before its critique runs; last those of tasks.
+
+        A job that is known costs no look inside.
+        """
         if self.root in self._jobs or kind_of(self.root) in (Kind.JOB, Kind.TERMINAL_BENCH):
-            return [self.root]
-        return jobs_under(self.root, known=self._jobs)
+            jobs = [self.root]
+        else:
+            jobs = jobs_under(self.root, known=self._jobs)
+        found = [path for job in jobs for path in (job, *critique_runs_in(job, known=self._jobs))]
+        return found if self.root in jobs else found + critique_runs_in(self.root, known=self._jobs)
 
     def _look_at(self, job: _WatchedJob) -> int:
         own = _own_mark(job.path)

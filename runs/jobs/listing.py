@@ -26,8 +26,8 @@ class JobLine:
 
 
 def list_jobs(limit: int) -> list[JobLine]:
-    """The newest `limit` jobs; two queries."""
-    jobs = list(Job.objects.defer("config", "problems").order_by("-sorted_at", "-pk")[:limit])
+    """The newest `limit` jobs, without those of critics; two queries."""
+    jobs = list(Job.objects.runs().defer("config", "problems").order_by("-sorted_at", "-pk")[:limit])
     causes: dict[int, dict[str, int]] = defaultdict(dict)
     failed = Trial.objects.filter(job__in=[job.pk for job in jobs]).exclude(exception_type="")
     for job_id, cause, count in (

@@ -4,17 +4,19 @@ from pathlib import Path
 
 from runs.errors import InputInvalid
 from runs.indexing.job import directory_of
-from runs.models import Job, Trial
+from runs.models import Job, Purpose, Trial
 
 NEWEST = ("-sorted_at", "-pk")
 
 
 def find_job(name: str | None, *, last: bool = False) -> Job:
-    """The newest job of that name, or the one in that directory; the newest of all with `last`. Raises InputInvalid."""
+    """The newest job of that name, or the one in that directory; the newest of all with `last`. Raises InputInvalid.
+
+    Jobs of critics have names too, but only where no other has it, and none is the newest of all.
+    """
     if (name is None) != last:
         raise InputInvalid("name a job or its directory, or say --last for the newest one")
-    jobs = Job.objects.order_by(*NEWEST)
-    job = jobs.first() if name is None else (jobs.filter(name=_clean(name)).first() or _in_directory(name))
+    job = Job.objects.runs().order_by(*NEWEST).first() if name is None else _named(name)
     if job is None:
         raise InputInvalid("there is no job yet" if name is None else _not_found(name, "job"))
     return job
@@ -22,17 +24,24 @@ def find_job(name: str | None, *, last: bool = False) -> Job:
 
 def find_job_or_trial(name: str) -> Job | Trial:
     """As `find_job`; else the newest trial of that name, or the one in that directory. Raises InputInvalid."""
-    job = Job.objects.filter(name=_clean(name)).order_by(*NEWEST).first() or _in_directory(name)
+    job = _named(name)
     if job is not None:
         return job
     trials = Trial.objects.select_related("job").order_by("-job__sorted_at", "-pk")
-    trial = trials.filter(name=_clean(name)).first()
+    named = trials.filter(name=_clean(name))
+    # A critic's trial may have the name of the one that it looked at.
+    trial = named.filter(job__purpose=Purpose.RUN).first() or named.first()
     if trial is None and _path(name).is_dir():
         path = _path(name).resolve()
         trial = trials.filter(name=path.name, job__directory=directory_of(path.parent)).first()
     if trial is None:
         raise InputInvalid(_not_found(name, "job or trial"))
     return trial
+
+
+def _named(name: str) -> Job | None:
+    jobs = Job.objects.filter(name=_clean(name)).order_by(*NEWEST)
+    return jobs.runs().first() or _in_directory(name) or jobs.first()
 
 
 def _in_directory(name: str) -> Job | None:

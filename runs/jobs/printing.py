@@ -38,7 +38,7 @@ def print_jobs(lines: Sequence[JobLine], console: Console) -> None:
         )
         for line in lines
     ]
-    _print_table(console, ("job", "status", "trials", "mean reward", "exceptions", "cost", "directory"), rows)
+    print_table(console, ("job", "status", "trials", "mean reward", "exceptions", "cost", "directory"), rows)
 
 
 def print_report(report: JobReport, console: Console) -> None:
@@ -78,7 +78,7 @@ def _print_agents(lines: Sequence[AgentLine], console: Console) -> None:
         for line in lines
     ]
     columns = ("agent", "trials", "rewarded", "mean reward", "exceptions", "cost", "mean time")
-    _print_table(console, columns, rows)
+    print_table(console, columns, rows)
 
 
 def _print_exceptions(lines: Sequence[ExceptionLine], console: Console) -> None:
@@ -93,7 +93,7 @@ def _print_exceptions(lines: Sequence[ExceptionLine], console: Console) -> None:
         )
         for line in lines
     ]
-    _print_table(console, ("cause", "exception", "trials", "with reward", "retry", "example"), rows)
+    print_table(console, ("cause", "exception", "trials", "with reward", "retry", "example"), rows)
 
 
 def _print_in_flight(lines: Sequence[TrialInFlight], console: Console) -> None:
@@ -108,10 +108,11 @@ def _print_in_flight(lines: Sequence[TrialInFlight], console: Console) -> None:
         )
         for line in lines
     ]
-    _print_table(console, ("running", "agent", "phase", "elapsed", "steps", "last step"), rows)
+    print_table(console, ("running", "agent", "phase", "elapsed", "steps", "last step"), rows)
 
 
-def _print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table whose cells are plain text, whatever they hold."""
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
         table.add_column(column, overflow="fold")

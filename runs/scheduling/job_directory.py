@@ -12,7 +12,7 @@ from uuid import UUID
 from runs.errors import InputInvalid
 from runs.files import write_atomically
 from runs.formats.job import JobConfig, dump_config
-from runs.formats.result import JobResult, TrialResult, dump_json, job_stats
+from runs.formats.result import JobResult, JobStats, TrialResult, dump_json, job_stats
 from runs.formats.reward import headline
 from runs.statistics.pass_at_k import mean_pass_at_k
 from runs.trial.record import now
@@ -93,17 +93,21 @@ class JobDirectory:
         result.updated_at = now()
         if finished:
             result.finished_at = result.updated_at
-        result.stats = job_stats(
-            self._scored,
-            metrics=self._config.metrics,
-            n_running=n_running,
-            n_retries=self._n_earlier_retries + n_retries,
-            n_pending=result.n_total_trials - len(self._results) - n_running,
-        )
+        result.stats = self.stats(n_running=n_running, n_retries=n_retries)
         if finished:
             for key, stats in result.stats.evals.items():
                 stats.pass_at_k = mean_pass_at_k(self._attempts(key))
         write_atomically(self.path / "result.json", dump_json(result))
+
+    def stats(self, *, n_running: int, n_retries: int) -> JobStats:
+        """The figures of result.json as of now."""
+        return job_stats(
+            self._scored,
+            metrics=self._config.metrics,
+            n_running=n_running,
+            n_retries=self._n_earlier_retries + n_retries,
+            n_pending=self.result.n_total_trials - len(self._results) - n_running,
+        )
 
     @property
     def _scored(self) -> list[TrialResult]:

@@ -162,11 +162,15 @@ class JobRun:
             await in_database(forget_steps, mine.trial_id)
             checkpoint(Checkpoint.EXECUTION_PUT_ASIDE)
         result = await self._result_of(mine, plan)
-        if wants_retry(result, self._config.retry, execution=plan.n_tries) and not self.was_cancelled:
+        if self.wants_another(plan, result) and not self.was_cancelled:
             await self._retry_later(mine, plan, result)
             return True
         await self._record(mine, plan, result)
         return False
+
+    def wants_another(self, plan: TrialPlan, result: TrialResult) -> bool:
+        """Whether there is to be another execution after this one."""
+        return wants_retry(result, self._config.retry, execution=plan.n_tries)
 
     async def _leave(self, plan: TrialPlan) -> None:
         """Don't begin the trial any more: what it came to in its latest execution, if there was one, is its result."""

@@ -111,7 +111,7 @@ def _environment(environment: EnvironmentConfig, options: Mapping[str, Any]) -> 
     if options["mounts_json"]:
         changes["mounts"] = options["mounts_json"]
     if options["environment_kwarg"]:
-        changes["kwargs"] = {**environment.kwargs, **_values(options["environment_kwarg"], "--environment-kwarg")}
+        changes["kwargs"] = {**environment.kwargs, **typed_pairs(options["environment_kwarg"], "--environment-kwarg")}
     return _with(environment, changes)
 
 
@@ -122,7 +122,7 @@ def _agents(agents: list[AgentConfig], options: Mapping[str, Any]) -> list[Agent
         agents = [AgentConfig(name=options["agent"], import_path=options["agent_import_path"])]
     if options["model"]:
         agents = [_with(agent, {"model_name": model}) for agent in agents for model in models]
-    kwargs = _values(options["agent_kwarg"] or (), "--agent-kwarg")
+    kwargs = typed_pairs(options["agent_kwarg"] or (), "--agent-kwarg")
     if options["effort"]:
         kwargs["reasoning_effort"] = options["effort"]
     if options["pricing"]:
@@ -142,7 +142,7 @@ def _pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
     return pairs
 
 
-def _values(texts: Iterable[str], flag: str) -> dict[str, Any]:
+def typed_pairs(texts: Iterable[str], flag: str) -> dict[str, Any]:
     """KEY=VALUE texts whose values are JSON, or True, False and None as Python writes them, or else text."""
     return {key: _value(text) for key, text in _pairs(texts, flag).items()}
 

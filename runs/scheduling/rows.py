@@ -13,7 +13,9 @@ from runs.errors import InputInvalid
 from runs.formats.job import JobConfig
 from runs.formats.result import model_info_of
 from runs.indexing.columns import label_of
+from runs.indexing.following_up import job_indexed
 from runs.indexing.job import refresh_counters
+from runs.indexing.scan import purpose_of
 from runs.models import Job, Origin, Status, Trial
 from runs.owner import is_alive, this_owner
 from runs.trial.plan import TrialPlan
@@ -56,6 +58,7 @@ def create_rows(
         name=config.job_name,
         uuid=str(job_id),
         origin=Origin.PIER_SITE,
+        purpose=purpose_of(config.path),
         status=Status.RUNNING,
         config=config.model_dump(mode="json"),
         started_at=now,
@@ -111,13 +114,17 @@ def _refuse_if_run_by_others(job: Job) -> None:
 
 
 def end_job(job: Job, status: Status) -> None:
-    """Write how the job ended; trials that were not begun are cancelled with a cancelled job."""
+    """Write how the job ended; trials that were not begun are cancelled with a cancelled job.
+
+    Who follows up on jobs is told.
+    """
     if status == Status.CANCELLED:
         cancel_queued(job)
     job.status = status
     job.finished_at = None if status == Status.INTERRUPTED else datetime.now(UTC)
     job.save(update_fields=["status", "finished_at"])
     refresh_counters(job)
+    job_indexed(job)
 
 
 def _trial(job: Job, plan: TrialPlan, owner: str) -> Trial:

@@ -21,8 +21,9 @@ from runs.formats.lock import JobLock, TrialLock, read_lock
 from runs.formats.reading import read_json
 from runs.formats.result import REGRADED_FROM, TrialResult
 from runs.formats.template import MASK
-from runs.indexing.scan import trials_in
+from runs.indexing.scan import purpose_of, trials_in
 from runs.indexing.values import Json, count, mapping, moment, text
+from runs.models import Purpose
 from runs.scheduling.expand import expand, planned, refuse_unsupported
 from runs.scheduling.history import History, has_failed, history_of
 from runs.scheduling.retries import wants_retry
@@ -66,6 +67,10 @@ class SavedJob:
 def read_saved(directory: Path) -> SavedJob:
     """Read a job directory; nothing is written. Raises InputInvalid when it cannot be run on, with the reason."""
     directory = directory.resolve()
+    if purpose_of(directory) is Purpose.CRITIQUE:
+        raise InputInvalid(
+            f"{directory}: its trials are critiques: `piercritique` with the same settings goes on with them"
+        )
     config = _config(directory)
     result = _result(directory)
     if origin := text(mapping(result.get("pier_site")).get(REGRADED_FROM), 255):

@@ -6,7 +6,6 @@ No agent runs. What the agent said and used is copied, so that the trial can be 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from runs.errors import EnvironmentStartTimeoutError, SandboxFailed, VerifierFailed
 from runs.files import is_disk_full, write_atomically
@@ -16,21 +15,14 @@ from runs.formats.task_directory import verifier_is_separate
 from runs.models import Phase
 from runs.sandboxes.base import Sandbox
 from runs.scheduling.locking import write_trial_lock
-from runs.trial.agent import TRAJECTORY
 from runs.trial.artifacts import PRE_ARTIFACTS, Collected, collect_artifacts, run_collect_hooks, run_pre_artifacts
 from runs.trial.deadlines import deadline, environment_seconds
-from runs.trial.directory import PATCH, WORKSPACE
-from runs.trial.live import LIVE_FILE
+from runs.trial.directory import PATCH
 from runs.trial.plan import TrialPlan
 from runs.trial.record import OnPhase, StageRecord, TrialRecord, write_traceback
-from runs.trial.regrade_restore import (
-    copy_files,
-    restore_declared,
-    restore_logs,
-    restore_outside,
-    restore_workspace,
-)
+from runs.trial.regrade_restore import copy_files
 from runs.trial.regrade_source import Source, of_agent
+from runs.trial.regrade_state import RESTORE_SEC, restore_final_state
 from runs.trial.result import minimum_reached, trial_result
 from runs.trial.sandbox import (
     OpenSandbox,
@@ -42,10 +34,6 @@ from runs.trial.sandbox import (
     waiting_told,
 )
 from runs.trial.verifier import verify_separate, verify_shared
-
-RESTORE_SEC = 600.0
-# Written beside the agent's logs by the runner: a verifier never saw them.
-OF_THE_RUNNER = frozenset({Path(TRAJECTORY).name, LIVE_FILE, "llm_timing.jsonl", "images"})
 
 
 async def run_regrade(plan: TrialPlan, source: Source, open_sandbox: OpenSandbox, on_phase: OnPhase) -> TrialResult:
@@ -138,18 +126,7 @@ class RegradeLife:
             if then and sandbox.image and then.id != sandbox.image.id:
                 record.warn(f"the agent worked in another image than it is judged in: {then.reference} ({then.id})")
             async with deadline(RESTORE_SEC, SandboxFailed, "restoring the final state"):
-                await self._restore(sandbox)
-
-    async def _restore(self, sandbox: Sandbox) -> None:
-        source, state, scratch = self.source, self.source.final_state, self.record.directory.root / ".logs"
-        workdir = state.workdir if state else None
-        if state is None or workdir is None:
-            raise SandboxFailed(f"{source.directory.root}: no final state was kept")
-        workspace = source.directory.root / WORKSPACE
-        await restore_workspace(sandbox, workspace, workdir, n_bytes=state.workspace_tar_bytes)
-        await restore_outside(sandbox, source.outside)
-        await restore_declared(sandbox, source.collected, source.folders, workdir)
-        await restore_logs(sandbox, source.folders, scratch, collected=source.collected, leave_out=OF_THE_RUNNER)
+                await restore_final_state(sandbox, source, scratch=record.directory.root / ".logs")
 
     async def _collect(self, sandbox: Sandbox) -> list[Collected]:
         """What came after the final state when the agent had worked: hooks, then artifacts."""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -118,23 +118,43 @@ class TaskOf:
 
 def read_source(directory: Path, task_of: TaskOf) -> Source:
     """A trial that can be judged again. Raises NotRegradable or TaskInvalid, each with what stands in the way."""
+    found = _read(directory, task_of)
+    _refuse_lost_variables(found.config)
+    task, step, config = found.task, found.step, found.config
+    declared = [*task.config.artifacts, *config.artifacts, *(step.config.artifacts if step else [])]
+    is_separate = verifier_is_separate(task, step)
+    if is_separate and has_all(found.collected, declared) and not has_other_hooks(task, step, found.result):
+        wanted = {(item.source, item.service) for item in declared} | {(ARTIFACTS, MAIN)}
+        collected = [line for line in found.collected if (line.source, line.service) in wanted]
+        return replace(found, state="artifacts", collected=collected)
+    return _with_workspace(found)
+
+
+def read_final_state(directory: Path, task_of: TaskOf) -> Source:
+    """A trial whose working directory was kept, however it is judged; its job's variables may be lost.
+
+    Raises as `read_source`.
+    """
+    return _with_workspace(_read(directory, task_of))
+
+
+def _read(directory: Path, task_of: TaskOf) -> Source:
+    """What is known of the trial, before it is looked at what of its state is there."""
     place = TrialDirectory(directory.resolve())
     result, digest = _result(place)
     config = _config(result)
     task = load_task(task_of(result, config), lenient_names=config.lenient_names)
     step, final_state = _stage(result, task)
-    folders = place.folders(step.name if step else None)
-    declared = [*task.config.artifacts, *config.artifacts, *(step.config.artifacts if step else [])]
-    recorded = list(recorded_artifacts(folders))
-    is_separate = verifier_is_separate(task, step)
-    if is_separate and has_all(recorded, declared) and not has_other_hooks(task, step, result):
-        wanted = {(item.source, item.service) for item in declared} | {(ARTIFACTS, MAIN)}
-        collected = [line for line in recorded if (line.source, line.service) in wanted]
-        return Source(place, result, digest, config, task, step, "artifacts", final_state, (), collected, ())
-    _refuse_lost_services(task)
+    recorded = list(recorded_artifacts(place.folders(step.name if step else None)))
+    return Source(place, result, digest, config, task, step, "workspace", final_state, (), recorded, ())
+
+
+def _with_workspace(found: Source) -> Source:
+    """With what there is of the working directory and around it. Raises NotRegradable where that is not whole."""
+    _refuse_lost_services(found.task)
     notes: list[str] = []
-    outside = _outside(place, folders, final_state, recorded, notes)
-    return Source(place, result, digest, config, task, step, "workspace", final_state, outside, recorded, notes)
+    outside = _outside(found.directory, found.folders, found.final_state, found.collected, notes)
+    return replace(found, outside=outside, notes=notes)
 
 
 def _name_of(path: Path) -> str:
@@ -159,14 +179,16 @@ def _result(place: TrialDirectory) -> tuple[TrialResult, str]:
 
 def _config(result: TrialResult) -> TrialConfig:
     try:
-        config = TrialConfig.model_validate(result.config)
+        return TrialConfig.model_validate(result.config)
     except ValidationError as error:
         raise NotRegradable(f"its configuration is not one of Pier Site: {first_problem(error)}") from None
+
+
+def _refuse_lost_variables(config: TrialConfig) -> None:
     for place, table in (("environment", config.environment.env), ("verifier", config.verifier.env)):
         lost = [name for name, value in table.items() if MASK in value]
         if lost:
             raise NotRegradable(f"the value of {place}.env.{lost[0]} was a secret and is not kept")
-    return config
 
 
 def _stage(result: TrialResult, task: Task) -> tuple[TaskStep | None, FinalState | None]:

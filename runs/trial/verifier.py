@@ -52,11 +52,15 @@ async def verify_shared(
 ) -> VerifierResult:
     """Verify in the sandbox where the agent worked, after its processes have ended."""
     await sandbox.set_network(verifier_network(plan, task, step))
-    # Whatever was planted there while the agent worked is gone before the tests come in.
+    await lay_tests(sandbox, task, step)
+    return await _run_tests(sandbox, plan, task, step, folders, record)
+
+
+async def lay_tests(sandbox: Sandbox, task: Task, step: TaskStep | None) -> None:
+    """Bring the tests in. Whatever was planted in their place while the agent worked is gone before."""
     await sandbox.empty(TESTS, VERIFIER_LOGS)
     for tests in _tests(task, step):
         await sandbox.upload(tests, TESTS)
-    return await _run_tests(sandbox, plan, task, step, folders, record)
 
 
 async def verify_separate(
@@ -98,7 +102,7 @@ def _tests(task: Task, step: TaskStep | None) -> list[Path]:
 async def _run_tests(
     sandbox: Sandbox, plan: TrialPlan, task: Task, step: TaskStep | None, folders: Folders, record: TrialRecord
 ) -> VerifierResult:
-    section = _section(task, step)
+    section = verifier_section(task, step)
     seconds = verifier_seconds(plan, section)
     env = resolve_all(_verifier_env(plan, task, step), os.environ)
     output = _BoundedOutput(folders.verifier / OUTPUT)
@@ -112,7 +116,7 @@ async def _run_tests(
     return VerifierResult(rewards=rewards, exit_code=result.exit_code)
 
 
-def _section(task: Task, step: TaskStep | None) -> VerifierSection:
+def verifier_section(task: Task, step: TaskStep | None) -> VerifierSection:
     """The step's [verifier] where it says something of its own, else the task's."""
     if step and step.config.verifier.model_fields_set:
         merged = {

@@ -1,108 +1,25 @@
 """A running trial in a browser, from a server of its own: steps as they come, the end in sight, a server that dies."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from django.conf import settings
-from django.db import connection
-from django.urls import reverse
 
-from runs.formats.trajectory import Step
-from runs.indexing.live import LiveIndex, ThreadUpdate
+from runs.indexing.live import LiveIndex
 from runs.models import Phase, Status, Trial
-from tests.support.browser import Complaints, browser_page, sign_in
-from tests.support.factories import World, make_trial, make_world
+from tests.support.browser import GONE, Complaints, sign_in
+from tests.support.factories import World
+from tests.support.live import write_steps
+from tests.support.serving import Server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
-ROOT = Path(__file__).resolve().parents[2]
+STANDS_STILL = "() => { const y = scrollY; return new Promise(told => setTimeout(() => told(y === scrollY), 200)); }"
 NUMBERS = "() => [...document.querySelectorAll('[data-step]')].map(step => Number(step.id.slice(5)))"
-GONE = r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|Failed to fetch"
-
-
-class Site:
-    """uvicorn in a process of its own, over this test's database; it can be killed and started again."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "uvicorn", "pier_site.asgi:application", "--log-level", "warning"]
-        database = f"sqlite:///{connection.settings_dict['NAME']}"
-        environ = {**os.environ, "DATABASE_URL": database, "PIER_SECRET_KEY": settings.SECRET_KEY}
-        self._process = subprocess.Popen([*command, "--port", str(self.port)], cwd=ROOT, env=environ)
-        ends_at = time.monotonic() + 30
-        while True:
-            try:
-                urllib.request.urlopen(f"{self.url}{reverse('login')}", timeout=5).close()
-                return
-            except OSError:
-                assert time.monotonic() < ends_at
-                time.sleep(0.1)
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    # Playwright's driver keeps an event loop in this thread, before which Django would refuse to write rows.
-    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-    return make_world(tmp_path)
-
-
-@pytest.fixture
-def trial(world: World) -> Trial:
-    columns = {"status": Status.RUNNING, "phase": Phase.AGENT_EXECUTION, "owner": "me", "reward": None}
-    return make_trial(world.job, finished_at=None, **columns)
-
-
-@pytest.fixture
-def agent(trial: Trial) -> LiveIndex:
-    """The index that the trial's agent writes to."""
-    return LiveIndex(trial.pk, 1, "me", "agent/trajectory.json", "", "codex", "gpt")
-
-
-@pytest.fixture
-def site(world: World) -> Iterator[Site]:
-    site = Site()
-    try:
-        site.start()
-        yield site
-    finally:
-        site.kill()
-
-
-@pytest.fixture
-def opened(site: Site, world: World) -> Iterator[tuple["Page", Complaints]]:
-    """A page of the owner on that site; what it complains about at the end fails the test."""
-    with browser_page(site.url) as (page, complaints):
-        sign_in(page, site.url, world.owner)
-        yield page, complaints
-    assert not complaints, "the page did what no page of ours may do:\n" + "\n".join(complaints)
-
-
-def write(agent: LiveIndex, messages: dict[int, str]) -> None:
-    steps = [Step(step_id=number, source="agent", message=text) for number, text in messages.items()]
-    agent.write([ThreadUpdate("", steps)], {})
 
 
 def wait_for_steps(page: "Page", last: int) -> None:
@@ -115,13 +32,13 @@ def test_steps_appear_within_a_second_and_grow_in_place(
     page, _ = opened
     page.goto(trial.get_absolute_url())
     page.get_by_text("has not written a step yet").wait_for()
-    write(agent, {1: "I begin."})
+    write_steps(agent, {1: "I begin."})
     page.locator("#step-1", has_text="I begin.").wait_for()  # the first one opens the page anew
     page.wait_for_function("() => document.querySelector('[data-follow]')?.hidden === false")
     waits = []
     for number in range(2, 8):
         started_at = time.monotonic()
-        write(agent, {number - 1: f"step {number - 1} has grown", number: f"step {number}"})
+        write_steps(agent, {number - 1: f"step {number - 1} has grown", number: f"step {number}"})
         wait_for_steps(page, number)
         waits.append(time.monotonic() - started_at)
     assert sorted(waits)[3] < 1.0, waits
@@ -130,19 +47,19 @@ def test_steps_appear_within_a_second_and_grow_in_place(
 
 
 def test_a_server_that_dies_loses_and_doubles_nothing(
-    opened: tuple["Page", Complaints], site: Site, trial: Trial, agent: LiveIndex
+    opened: tuple["Page", Complaints], site: Server, trial: Trial, agent: LiveIndex
 ) -> None:
     page, complaints = opened
-    write(agent, {number: f"step {number}" for number in range(1, 6)})
+    write_steps(agent, {number: f"step {number}" for number in range(1, 6)})
     page.goto(trial.get_absolute_url())
-    write(agent, {6: "step 6"})
+    write_steps(agent, {6: "step 6"})
     wait_for_steps(page, 6)
     site.kill()
-    write(agent, {4: "step 4 after all", 7: "step 7"})
-    write(agent, {8: "step 8"})
+    write_steps(agent, {4: "step 4 after all", 7: "step 7"})
+    write_steps(agent, {8: "step 8"})
     page.wait_for_timeout(1_500)
     site.start()
-    write(agent, {9: "step 9"})
+    write_steps(agent, {9: "step 9"})
     wait_for_steps(page, 9)
     assert page.evaluate(NUMBERS) == list(range(1, 10))
     assert "after all" in page.locator("#step-4").inner_text()
@@ -153,7 +70,7 @@ def test_phases_the_verifiers_output_and_the_end_come_by_themselves(
     opened: tuple["Page", Complaints], world: World, trial: Trial, agent: LiveIndex
 ) -> None:
     page, _ = opened
-    write(agent, {1: "done"})
+    write_steps(agent, {1: "done"})
     page.goto(trial.get_absolute_url())
     output = Path(world.job.directory) / trial.name / "verifier" / "test-stdout.txt"
     output.parent.mkdir(parents=True)
@@ -175,18 +92,19 @@ def test_following_keeps_the_end_in_sight_and_counts_what_is_not_seen(
 ) -> None:
     page, _ = opened
     text = "a line of a step\n\n" * 8
-    write(agent, {number: f"{number} {text}" for number in range(1, 81)})
+    write_steps(agent, {number: f"{number} {text}" for number in range(1, 81)})
     page.goto(f"{trial.get_absolute_url()}?at=end")
     assert page.locator("[data-follow]").get_attribute("aria-pressed") == "true"
-    write(agent, {81: text})
+    write_steps(agent, {81: text})
     wait_for_steps(page, 81)
     page.wait_for_function("() => innerHeight + scrollY >= document.documentElement.scrollHeight - 80")
     # Who reads further up stays there, and is told how much there is to see.
     page.mouse.move(400, 400)
     page.mouse.wheel(0, -900)
     page.wait_for_function("() => document.querySelector('[data-follow]').ariaPressed === 'false'")
+    page.wait_for_function(STANDS_STILL)  # the wheel scrolls smoothly
     before = page.evaluate("scrollY")
-    write(agent, {82: text, 83: text})
+    write_steps(agent, {82: text, 83: text})
     wait_for_steps(page, 83)
     assert page.locator("[data-unseen]").inner_text().strip() == "+2"
     assert abs(page.evaluate("scrollY") - before) < 5
@@ -195,7 +113,7 @@ def test_following_keeps_the_end_in_sight_and_counts_what_is_not_seen(
     assert page.locator("[data-unseen]").inner_text() == ""
     # Paused at the end, it stays paused.
     page.locator("[data-follow]").click()
-    write(agent, {84: text})
+    write_steps(agent, {84: text})
     wait_for_steps(page, 84)
     assert page.locator("[data-follow]").get_attribute("aria-pressed") == "false"
     assert page.locator("[data-unseen]").inner_text().strip() == "+1"
@@ -205,13 +123,13 @@ def test_windows_that_are_loaded_later_are_kept_up_to_date_too(
     opened: tuple["Page", Complaints], trial: Trial, agent: LiveIndex
 ) -> None:
     page, _ = opened
-    write(agent, {number: f"message {number}\n\n- a\n- b" for number in range(1, 61)})
+    write_steps(agent, {number: f"message {number}\n\n- a\n- b" for number in range(1, 61)})
     page.goto(trial.get_absolute_url())
     assert page.locator("[data-step]").count() == 50
-    write(agent, {61: "beyond what is loaded", 60: "grown"})
+    write_steps(agent, {61: "beyond what is loaded", 60: "grown"})
     page.locator(".more").scroll_into_view_if_needed()
     wait_for_steps(page, 61)
-    write(agent, {55: "grown later", 62: "the newest"})
+    write_steps(agent, {55: "grown later", 62: "the newest"})
     wait_for_steps(page, 62)
     page.locator("#step-55", has_text="grown later").wait_for(state="attached")
     assert page.evaluate(NUMBERS) == list(range(1, 63))
@@ -222,11 +140,11 @@ def test_a_server_without_streams_is_asked_again_and_again(
 ) -> None:
     """The tests' own server is a synchronous one."""
     sign_in(page, str(live_server), world.owner)
-    write(agent, {1: "one"})
+    write_steps(agent, {1: "one"})
     page.goto(trial.get_absolute_url())
-    write(agent, {2: "two"})
+    write_steps(agent, {2: "two"})
     wait_for_steps(page, 2)
-    write(agent, {1: "one has grown", 3: "three"})
+    write_steps(agent, {1: "one has grown", 3: "three"})
     wait_for_steps(page, 3)
     page.locator("#step-1", has_text="one has grown").wait_for()
     assert page.evaluate(NUMBERS) == [1, 2, 3]

@@ -14,6 +14,7 @@ from pier_site.accounts.models import User
 from runs.models import Job, Marker, Trial
 from tests.pier_site.test_permissions import GUARDED, address_of
 from tests.support.browser import browser_page, sign_in
+from tests.support.critiques import make_citation, make_claim, make_critique, make_rubric, make_run
 from tests.support.factories import World, make_artifact, make_step, make_trajectory, make_world
 from tests.support.hostile import ALL, LARGE, MARKUP, NAMES, RUN, SHORT, deep, storable
 from viewer.export.page import trial_page
@@ -45,7 +46,8 @@ TRACES = """
   return found;
 }
 """
-NO_PAGES = {"trial-download", "trial-image", "step-json", "trial-html"}
+# Downloads, and what leads on to another page.
+NO_PAGES = {"trial-download", "trial-image", "step-json", "trial-html", "claim"}
 TOOLS = ("bash", "Edit", "MultiEdit", "Write", "Read", "Grep", "WebFetch", "WebSearch", "TodoWrite", "Task",
          "apply_patch", "str_replace_based_edit_tool", "update_plan", "view_image", "mcp__x__y", "unknown")  # fmt: skip
 
@@ -121,6 +123,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     lines = [{"method": text, "host": text, "port": 443, "verdict": text, "reason": text} for text in SHORT]
     write(folder, "network.jsonl", "\n".join(json.dumps(line) for line in lines))
     write(folder, "network.json", json.dumps({text: {"allowed_hosts": [text], "network_mode": text} for text in SHORT}))
+    regraded = {"job": MARKUP[0], "trial": MARKUP[1], "directory": MARKUP[2], "rewards": {MARKUP[3]: 1},
+                "exception_info": {"exception_type": MARKUP[4]}}  # fmt: skip
+    write(folder, "result.json", json.dumps({"warnings": [*SHORT], "regraded_from": regraded}))
+    write(folder, f"services/{storable(MARKUP[0]).replace('/', chr(0x2215))[:60]}.log", everything)
     patch = "".join(f"diff --git a/{name} b/{name}\n--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@ {name}\n-{name}\n+{name}!\n"
                     for name in (*NAMES, *MARKUP))  # fmt: skip
     write(folder, "changes.patch", patch)
@@ -147,6 +153,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
                url=("", f"javascript:{RUN}", "//evil.example", "https://evil.example/x")[number % 4])
         for number, kind in enumerate(Marker.Kind)
     )  # fmt: skip
+    make_trajectory(
+        world.trial, list(hostile_steps())[:9], agent_name=MARKUP[2], fragment=MARKUP[1][:255], kind="subagent",
+        parent=hostile, task_step=MARKUP[0][:255],
+    )  # fmt: skip
+    make_citation(make_claim(make_critique(world.trial, run=make_run(world.job, rubric=make_rubric()))))
     world.trial.refresh_from_db()
     return world
 
@@ -154,7 +165,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 def addresses(world: World) -> Iterator[str]:
     """Every page of the URL conf that is not a download, and the trajectory window by window."""
     yield from (address_of(name, world) for name in GUARDED if not is_elsewhere(name))
-    trajectory = world.trial.trajectories.last()
+    trajectory = world.trial.trajectories.exclude(kind="subagent").last()
     assert trajectory
     for number in range(1, trajectory.n_steps, 7):
         yield f"{world.trial.get_absolute_url()}?trajectory={trajectory.pk}&at={number}"
@@ -165,6 +176,7 @@ def addresses(world: World) -> Iterator[str]:
         yield f"{reverse(name, args=[world.trial.pk])}?trajectory={trajectory.pk}"
     yield f"{world.trial.get_absolute_url()}?q={quote(MARKUP[0])}&trajectory={trajectory.pk}"
     yield f"{reverse('jobs')}?q={quote(MARKUP[2])}"
+    yield f"{world.job.get_absolute_url()}?flag=history"
     for path in ("agent/oracle.txt", "verifier/ctrf.json", "artifacts/model.patch"):
         yield reverse("trial-file", args=[world.trial.pk, path])
 
@@ -209,7 +221,7 @@ def test_the_exported_page_is_as_harmless(tmp_path: Path, world: World) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri(), wait_until="load")
         assert page.evaluate(TRACES.replace("style, ", "main style, ")) == []
-        assert page.locator("[data-step]").count() == len(ALL) + 1 + 3
+        assert page.locator("[data-step]").count() == len(ALL) + 1 + 3 + 9
         assert page.evaluate("getComputedStyle(document.querySelector('.step .body')).borderInlineStartWidth") == "2px"
         assert not complaints
     assert [url for url in asked if not url.startswith("data:")] == [file.as_uri()]

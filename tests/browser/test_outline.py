@@ -58,3 +58,40 @@ def test_a_click_on_the_activity_goes_to_its_step_and_panels_stay_closed(
     page.locator("details[data-fold=activity] > summary").click()
     page.reload()
     page.locator("details[data-fold=activity]:not([open])").wait_for()
+
+
+def test_a_click_on_a_lane_goes_to_the_sub_agents_own_step(
+    page: "Page", live_server: "LiveServer", world: World
+) -> None:
+    sign_in(page, live_server.url, world.owner)
+    child = make_trajectory(
+        world.trial, [make_step(message="Look."), make_step(message="Seen by the helper.")], kind="subagent"
+    )
+    page.goto(world.trial.get_absolute_url())
+    # The page has a step of the same number: it is the other trajectory's that is gone to.
+    page.locator("svg[data-lane] [data-line=slice]").last.click()
+    page.wait_for_url(f"**trajectory={child.pk}&at=2#step-2")
+    page.locator("#step-2", has_text="Seen by the helper.").wait_for()
+
+
+def test_on_paper_there_are_the_steps_and_the_activity_and_nothing_to_click(
+    page: "Page", live_server: "LiveServer", world: World
+) -> None:
+    sign_in(page, live_server.url, world.owner)
+    make_trajectory(world.trial, [make_step(message="Look.")] * 2, kind="subagent")
+    page.goto(world.trial.get_absolute_url())
+    page.locator("svg[data-lane]").wait_for()
+    page.emulate_media(media="print")
+    for shown in ("#step-1", "#step-3", ".lanes", ".key", ".switcher .chip[aria-current]", "h1"):
+        assert page.locator(shown).first.is_visible(), shown
+    left_out = (
+        ".dock",
+        ".topbar",
+        ".tabs",
+        ".narrowing",
+        "details.outline",
+        ".crumbs .around",
+        ".activity-part .chips",
+    )
+    for hidden in (*left_out, ".switcher .chip:not([aria-current])", ".who .num a"):
+        assert page.locator(hidden).first.is_hidden(), hidden

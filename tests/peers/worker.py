@@ -1,6 +1,7 @@
 """Runs in a peer's environment: asks its own code about each request, a line of JSON, and prints null or a complaint.
 
-`{"model": "job.config:JobConfig", "text": …}` is parsed by that model, `{"toml": …}` as task.toml,
+`{"model": "job.config:JobConfig", "text": …}` is parsed by that model, `{"class": "critique.models:X", "text": …}` by
+one that lies elsewhere, `{"toml": …}` as task.toml,
 `{"atif": …}` is a document for the trajectory model, `{"atif_file": …}` a file for the trajectory validator.
 """
 
@@ -21,6 +22,8 @@ def ask(package: str, request: dict[str, Any]) -> None:
     match request:
         case {"model": place, "text": text}:
             attribute(package, f"models.{place}").model_validate_json(text)
+        case {"class": place, "text": text}:
+            attribute(package, place).model_validate_json(text)
         case {"toml": text}:
             attribute(package, "models.task.config:TaskConfig").model_validate_toml(text)
         case {"atif": document}:

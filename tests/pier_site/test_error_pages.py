@@ -21,7 +21,7 @@ def test_each_error_has_a_page_in_the_sites_style(request_of_nobody: HttpRequest
     }
     for status, page in pages.items():
         assert page.status_code == status
-        assert "tokens.css" in page.content.decode()
+        assert "/site.css" in page.content.decode()
         assert str(status) in page.content.decode()
 
 

@@ -23,6 +23,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 TIMEOUT_MS = 10_000
+# What a browser says of a server that has died, for `expect`.
+GONE = r"ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED_ENCODING|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|Failed to fetch"
 
 
 class Complaints(list[str]):

@@ -2,19 +2,24 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.management import call_command
+from django.db import connections
+from django.db.models import Q
 from django.test import AsyncClient, Client
 
+from pier_site.accounts import visibility
+from pier_site.accounts.visibility import Hideable
 from runs.errors import InputInvalid
-from runs.models import Trial
+from runs.models import Marker, Trial
 from tests.support.factories import World, make_shell_step, make_step, make_trajectory, make_trial, make_world
 from viewer.export.finding import find_trial
 from viewer.export.offline import Offline, Section
 from viewer.export.page import trial_page
-from viewer.export.pictures import Pictures, kind_of
+from viewer.export.pictures import Pictures
 from viewer.export.stylesheet import trial_stylesheet
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
@@ -25,7 +30,7 @@ def world(db: None, tmp_path: Path) -> World:
     return make_world(tmp_path)
 
 
-def page_of(trial: Trial, **limits: int) -> str:
+def page_of(trial: Trial, **limits: Any) -> str:
     return "".join(trial_page(trial, **limits))
 
 
@@ -87,8 +92,60 @@ def test_a_page_that_is_full_says_where_it_ends(world: World) -> None:
 
 def test_steps_are_read_in_a_fixed_number_of_queries(world: World, django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
     make_trajectory(world.trial, [make_step(message=f"message {n}") for n in range(150)])
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(13):
         page_of(world.trial)
+
+
+def test_the_page_has_outlines_activities_and_changes_that_lead_to_its_steps(world: World) -> None:
+    path = Path(world.job.directory) / world.trial.name / "changes.patch"
+    path.write_text("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-old\n+new <b>\n")
+    steps = [make_step(message="a"), make_shell_step("b", "c")]
+    columns = {"kind": "subagent", "agent_name": "explorer", "parent": world.trajectory}
+    child = make_trajectory(world.trial, steps, **columns)
+    long = make_trajectory(world.trial, [make_step(message=f"message {n}") for n in range(400)])
+    for n in range(0, 400, 2):
+        Marker.objects.create(trial=world.trial, trajectory=long, index=n, kind="edit", label=f"{n}.py")
+    page = page_of(world.trial)
+    outline = page[page.index("<summary>Outline</summary>") :]
+    assert outline.index('href="#step-2"') < outline.index("<article")
+    # Groups of a long outline are there whole, and closed.
+    assert 'href="#t3-step-399"' in page
+    assert "398.py" in page
+    assert "<details open" not in page.replace('<details class="panel" data-fold="activity" open>', "")
+    assert page.count('<svg class="activity"') == 2 + 1  # two drawings and a lane
+    assert re.search(r'href="#t2-step-2"[^>]*><rect data-line="slice"', page)
+    assert "new &lt;b&gt;" in page
+    assert 'href="#changes"' in page
+    assert not re.search(r'\s(?:hx-\w+|on\w+|style)="', page)
+    assert child.agent_name in page
+
+
+def test_markers_of_people_are_only_in_the_pages_of_those_who_see_them(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "_rules", {})
+    visibility.hide(Hideable.MARKER, lambda user: Q(kind="claim") if user == world.viewer else Q(pk__in=[]))
+    for kind in ("claim", "error"):
+        Marker.objects.create(trial=world.trial, trajectory=world.trajectory, index=1, kind=kind, label=f"a {kind}")
+    pages = {"command": page_of(world.trial)}
+    for name, user in (("owner", world.owner), ("viewer", world.viewer)):
+        client.force_login(user)
+        pages[name] = b"".join(client.get(f"/trials/{world.trial.pk}/export.html")).decode()
+    assert {name: ("a claim" in page, "a error" in page) for name, page in pages.items()} == {
+        "command": (False, True),
+        "owner": (True, True),
+        "viewer": (False, True),
+    }
+
+
+def test_a_drawing_keeps_its_lines_and_nothing_that_acts() -> None:
+    html = offline().drawing(
+        '<svg viewBox="0 0 9 9" onload="x"><path d="M0 0"/><a href="javascript:1" xlink:href="javascript:1">'
+        '<rect x="1" onclick="x"><title>t</title></rect></a><foreignObject><img src=x></foreignObject>'
+        "<script>s</script><style>a{}</style></svg>"
+    )
+    assert '<svg viewBox="0 0 9 9"><path d="M0 0"></path><a rel="noopener nofollow noreferrer"><rect x="1">' in html
+    assert not re.search(r"script|style|onload|onclick|foreign|javascript|src", html)
 
 
 @pytest.mark.parametrize(
@@ -148,12 +205,6 @@ def test_pictures_have_a_cap(world: World, monkeypatch: pytest.MonkeyPatch) -> N
     assert given[1] is None
 
 
-def test_kinds_of_pictures_are_known_by_their_first_bytes() -> None:
-    assert kind_of(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
-    assert kind_of(b"\xff\xd8\xff\xe0") == "image/jpeg"
-    assert kind_of(b"<svg></svg>") is None
-
-
 def test_the_button_gives_the_page_as_a_download(world: World, client: Client) -> None:
     client.force_login(world.viewer)
     answer = client.get(f"/trials/{world.trial.pk}/export.html")
@@ -169,6 +220,7 @@ async def test_under_asgi_the_page_is_sent_piece_by_piece(async_client: AsyncCli
     await async_client.aforce_login(world.viewer)
     answer = await async_client.get(f"/trials/{world.trial.pk}/export.html")
     pieces = [piece async for piece in answer]  # type: ignore[attr-defined]
+    await sync_to_async(connections.close_all)()  # those of the thread that made the pieces
     assert len(pieces) == 1 + 3 + 1
     assert b"".join(pieces).decode().count("<article") == 3
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from runs.models import Job, Trial
-from viewer.files import FileMissing, list_files, looks_binary, open_file, read_text
+from viewer.files import FileMissing, list_files, looks_binary, open_file, picture_type, read_text
 
 
 @pytest.fixture
@@ -85,3 +85,9 @@ def test_listing_is_sorted_bounded_and_without_links(trial: Trial) -> None:
 def test_a_name_that_is_not_utf8_is_listed_but_has_no_address(trial: Trial) -> None:
     (directory_of(trial) / "agent" / "bad\udcff.txt").write_text("x")
     assert [entry.can_be_named for entry in list_files(trial, "agent")] == [False, True]
+
+
+def test_kinds_of_pictures_are_known_by_their_first_bytes() -> None:
+    assert picture_type(b"RIFF\0\0\0\0WEBPVP8 ") == "image/webp"
+    assert picture_type(b"\xff\xd8\xff\xe0") == "image/jpeg"
+    assert picture_type(b"<svg></svg>") is None

@@ -3,13 +3,16 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from pier_site.accounts import visibility
 from pier_site.accounts.models import Project, Role, User
-from runs.models import Cause, Job, Phase, Status
+from pier_site.accounts.visibility import Hideable
+from runs.models import Cause, Job, Marker, Phase, Status
 from runs.owner import this_owner
 from tests.support.factories import make_job, make_member, make_project, make_step, make_trajectory, make_trial
 
@@ -94,8 +97,62 @@ def test_a_job_page_costs_the_same_number_of_queries_whatever_its_size(
     job = make_job(project)
     for n in range(40):
         make_trial(job, task_name=f"task-{n % 8}", attempt=n // 8 + 1, agent_name=f"agent-{n % 3}")
-    with django_assert_num_queries(6):  # session, user, job, tasks, cells, trials
-        pages.get(job.get_absolute_url())
+    flag_some(job)
+    for query in ("", "?flag=history"):
+        with django_assert_num_queries(8):  # session, user, job, role, tasks, trials, flags, cells
+            pages.get(f"{job.get_absolute_url()}{query}")
+
+
+def flag_some(job: Job) -> list[int]:
+    """Two flags of history on one trial, one on another, and an edit, which is no flag, on a third."""
+    trials = list(job.trials.order_by("pk")[:3])
+    kinds = (Marker.Kind.HISTORY, Marker.Kind.HISTORY), (Marker.Kind.HISTORY,), (Marker.Kind.EDIT,)
+    for trial, those in zip(trials, kinds, strict=True):
+        trajectory = make_trajectory(trial)
+        for kind in those:
+            Marker.objects.create(trial=trial, trajectory=trajectory, index=0, kind=kind)
+    return [trial.pk for trial in trials[:2]]
+
+
+def test_trials_are_narrowed_to_those_with_a_flag_and_counted(pages: Client, project: Project) -> None:
+    job = make_job(project)
+    for n in range(4):
+        make_trial(job, task_name=f"task-{n}")
+    wanted = flag_some(job)
+    page = pages.get(job.get_absolute_url()).content.decode()
+    assert re.findall(r'href="\?([^"]*)" >([^<]+) <b>(\d+)</b>', page) == [
+        ("show=all&amp;sort=task&amp;q=&amp;flag=history", "git history", "2")
+    ]
+    narrowed = pages.get(f"{job.get_absolute_url()}?flag=history").content.decode()
+    assert [int(pk) for pk in re.findall(r'id="trial-(\d+)"', narrowed)] == wanted
+    assert "task-0" in narrowed
+    assert "task-2" not in narrowed  # the grid is narrowed, too
+    assert "flag=history" in str(re.findall(r'href="\?([^"]*)"[^>]*>newest<', narrowed))
+    assert 'id="trial-' in pages.get(f"{job.get_absolute_url()}?flag=edit").content.decode()  # no flag: all trials
+
+
+def test_a_hidden_marker_flags_no_trial(
+    pages: Client, project: Project, reader: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "_rules", {})
+    visibility.hide(Hideable.MARKER, lambda user: Q(label="secret") if user == reader else Q(pk__in=[]))
+    job = make_job(project)
+    for n in range(3):
+        make_trial(job, task_name=f"task-{n}")
+    first, _ = flag_some(job)
+    Marker.objects.filter(trial=first).update(label="secret")
+    page = pages.get(job.get_absolute_url()).content.decode()
+    assert "git history <b>1</b>" in page
+    assert f"trial-{first}" not in pages.get(f"{job.get_absolute_url()}?flag=history").content.decode()
+
+
+def test_the_api_narrows_to_a_flag_too(pages: Client, project: Project) -> None:
+    job = make_job(project)
+    for n in range(3):
+        make_trial(job, task_name=f"task-{n}")
+    wanted = flag_some(job)
+    answer = pages.get(f"/api/jobs/{job.pk}/trials?flag=history").json()
+    assert [trial["id"] for trial in answer["items"]] == wanted
 
 
 def test_the_grid_has_a_cell_an_attempt_and_says_whose_failure_it_was(pages: Client, project: Project) -> None:

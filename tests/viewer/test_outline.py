@@ -1,14 +1,17 @@
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from runs.models import Marker, Trajectory
-from tests.support.factories import World, make_shell_step, make_step, make_trajectory, make_world
-from viewer.outline import MAX_ROWS, OutlineStep, by_step, counts_of, outline_of, rows_of_kind
+from runs.models import Marker, Phase, Status, Step, Trajectory, Trial
+from tests.support.factories import START, World, make_shell_step, make_step, make_trajectory, make_world
+from viewer.outline import MAX_ROWS, OutlineStep, Row, by_step, counts_of, outline_of, rows_of_kind, whole_outline
 
 HTMX = {"HX-Request": "true"}
 Kind = Marker.Kind
@@ -145,3 +148,84 @@ def test_the_activity_draws_times_tokens_and_tests(pages: Client, world: World) 
         assert "<b>2 of 2</b>" in html
         assert "at=4#step-4" in html
         assert "style=" not in html
+
+
+def test_open_groups_stay_open_though_they_have_grown(pages: Client, world: World) -> None:
+    markers = by_step([marker(n, Kind.EDIT, f"{n}.py") for n in range(0, 400, 2)])
+    rows = outline_of(steps(400), markers, [(101,), (399,)])
+    assert [(row.first, row.last, len(row.rows)) for row in rows if row.is_open] == [(101, 110, 10), (391, 400, 10)]
+    nested = outline_of(steps(20_000), by_step([marker(n, Kind.EDIT) for n in range(20_000)]), [(501, 521)])
+    (outer,) = [row for row in nested if row.is_open]
+    (inner,) = [row for row in outer.rows if row.is_open]
+    assert (outer.first, inner.first, inner.rows[0].first) == (501, 521, 521)
+
+
+def test_a_whole_outline_has_every_step_once() -> None:
+    markers = by_step([marker(n, Kind.EDIT) for n in range(3_000)])
+
+    def leaves(rows: Sequence[Row]) -> Iterator[int]:
+        for row in rows:
+            yield from leaves(row.rows) if row.rows else range(row.first, row.last + 1)
+
+    assert list(leaves(whole_outline(steps(3_000), markers))) == list(range(1, 3_001))
+
+
+def test_a_running_trials_panels_ask_again_and_a_finished_ones_do_not(pages: Client, world: World) -> None:
+    for n in range(0, 300, 2):
+        mark(long_one(world), n, Kind.EDIT, f"{n}.py")
+    names = ("trial-outline", "trial-activity", "trial-trajectories")
+    Trial.objects.update(status=Status.RUNNING, phase=Phase.AGENT_EXECUTION, finished_at=None)
+    for name in names:
+        address = f"{reverse(name, args=[world.trial.pk])}?trajectory={long_one(world).pk}"
+        part = pages.get(f"{address}&only=edit&axis=steps&open=101&open=7.x", headers=HTMX)
+        assert part.status_code == (400 if name == "trial-outline" else 200)
+        html = pages.get(f"{address}&axis=steps&open=101", headers=HTMX).content.decode()
+        assert f'hx-get="{address}' in html
+        assert "pier-changed from:document throttle:1s" in html
+        assert "every " not in html
+        assert html.count("<details open") == (name == "trial-outline")
+    assert "axis=steps" in str(re.findall(r'data-live hx-get="([^"]+)"', html_of(pages, world, "trial-activity")))
+    Trial.objects.update(status=Status.FINISHED)
+    for name in names:
+        assert "pier-changed" not in html_of(pages, world, name)
+
+
+def long_one(world: World) -> Trajectory:
+    """A trajectory of 300 steps, made once."""
+    found = world.trial.trajectories.filter(n_steps=300).first()
+    return found or make_trajectory(world.trial, [make_step(message=f"message {n}") for n in range(300)])
+
+
+def html_of(pages: Client, world: World, name: str) -> str:
+    address = f"{reverse(name, args=[world.trial.pk])}?trajectory={long_one(world).pk}&axis=steps"
+    return pages.get(address, headers=HTMX).content.decode()
+
+
+def make_subagent(world: World, name: str, begin_sec: int, took_sec: int, **columns: Any) -> Trajectory:
+    times = [(START + timedelta(seconds=begin_sec + took_sec * n)).isoformat() for n in (0, 1)]
+    steps = [make_step(source="user", message="Look.", timestamp=times[0]), make_step(message="x", timestamp=times[1])]
+    return make_trajectory(world.trial, steps, kind="subagent", agent_name=name, **columns)
+
+
+def test_the_sub_agents_that_took_the_longest_have_lanes_that_lead_to_their_steps(
+    pages: Client, world: World, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    parent = make_trajectory(world.trial, [make_step(message="a"), *[make_shell_step("x", "y")] * 60])
+    for n in range(20):
+        make_subagent(world, f"helper-{n}<b>", n, took_sec=20 - n, parent=parent)
+    stranger = make_subagent(world, "of-another", 0, took_sec=90, parent=world.trajectory)
+    address = f"{reverse('trial-activity', args=[world.trial.pk])}?trajectory={parent.pk}"
+    child = world.trial.trajectories.get(agent_name="helper-3<b>")
+    for axis in ("clock", "steps"):
+        with django_assert_max_num_queries(9):
+            html = pages.get(f"{address}&axis={axis}", headers=HTMX).content.decode()
+        assert re.findall(r">↳ (\S+) <", html) == [f"helper-{n}&lt;b&gt;" for n in range(8)]
+        assert "and 12 more sub-agents" in html
+        assert f"?trajectory={child.pk}&amp;at=2#step-2" in html
+        assert f"?trajectory={stranger.pk}&" not in html
+        assert len(html) < 100_000
+    Step.objects.update(at=None)
+    html = pages.get(address, headers=HTMX).content.decode()
+    assert "20 sub-agents cannot be placed" in html
+    alone = pages.get(f"{reverse('trial-activity', args=[world.trial.pk])}?trajectory={child.pk}", headers=HTMX)
+    assert "data-lane" not in alone.content.decode()

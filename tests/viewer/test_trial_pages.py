@@ -257,3 +257,67 @@ def test_hostile_steps_stay_text(pages: Client, world: World) -> None:
         assert "<div hx-get" not in html
         assert "\u202e" not in html
         assert "onerror=alert" in html  # it is there to read
+
+
+def write(trial: Trial, name: str, text: str) -> None:
+    path = Path(trial.job.directory) / trial.name / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_warnings_of_the_result_are_on_every_tab(pages: Client, world: World) -> None:
+    warnings = ["cpus are not <b>enforced</b>", 7, "", *["again"] * 120]
+    write(world.trial, "result.json", json.dumps({"warnings": warnings}))
+    for tab in ("trial", "trial-verifier", "trial-logs"):
+        html = html_of(pages.get(url(world.trial, tab)))
+        assert "121 warnings about this run" in html
+        assert "cpus are not &lt;b&gt;enforced&lt;/b&gt;" in html
+        assert "The first 100; result.json has all." in html
+
+
+def test_a_trial_that_was_judged_again_says_whose_work_it_is(pages: Client, world: World) -> None:
+    source = make_trial(world.job, reward=0.0)
+    origin = {
+        "job": world.job.name,
+        "trial": source.name,
+        "directory": f"{world.job.directory}/{source.name}",
+        "rewards": {"reward": 0.5},
+        "exception_info": {"exception_type": "VerifierTimeoutError"},
+    }
+    write(world.trial, "result.json", json.dumps({"regraded_from": origin}))
+    text = text_of(pages.get(url(world.trial)))
+    assert "Judged again" in text
+    assert "Reward then 0.5 (VerifierTimeoutError), now 1 (AgentTimeoutError)." in text
+    link = f'<a href="{url(source)}">{source.name}</a>'
+    assert link in html_of(pages.get(url(world.trial)))
+    # Of a trial that the reader may not see, and of one that is not indexed, there is the name alone.
+    elsewhere = make_trial(name=source.name)
+    for directory in (f"{elsewhere.job.directory}/{source.name}", "/nowhere/else", ""):
+        write(world.trial, "result.json", json.dumps({"regraded_from": origin | {"directory": directory}}))
+        assert f"<b>{source.name}</b>" in html_of(pages.get(url(world.trial)))
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"warnings": {"a": 1}, "regraded_from": 3}', "[" * 100_000])
+def test_a_strange_result_says_nothing(pages: Client, world: World, content: str) -> None:
+    write(world.trial, "result.json", content)
+    html = html_of(pages.get(url(world.trial)))
+    assert "about this run" not in html
+    assert "Judged again" not in html
+
+
+def test_logs_of_services_are_on_the_logs_tab(pages: Client, world: World) -> None:
+    write(world.trial, "services/db.log", "\x1b[31mready\x1b[0m <b>" + "x" * 20_000 + "the end")
+    write(world.trial, "services/empty.log", "")
+    write(world.trial, "services/verifier/cache.log", "warm")
+    write(world.trial, "services/notes.txt", "no log")
+    for n in range(20):
+        write(world.trial, f"services/many-{n:02d}.log", "\x1b[31mx\x1b[32my" * 5_000)
+    answer = pages.get(url(world.trial, "trial-logs"))
+    html = html_of(answer)
+    assert '<span class="ansi-red">ready</span> &lt;b&gt;' in html
+    assert "the end" in html
+    assert "wrote nothing" in html
+    assert "verifier/cache" in html
+    assert "notes" not in html
+    assert html.count('class="service-log"') == 7
+    assert len(answer.content) < 1_000_000

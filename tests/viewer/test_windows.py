@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import Q
 from django.http import QueryDict
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from pier_site.accounts import visibility
+from pier_site.accounts.visibility import Hideable
 from runs.models import Marker, Step, Trajectory, Trial
 from tests.support.factories import World, make_shell_step, make_step, make_trajectory, make_world
 from viewer.cards import subagents_of
@@ -154,6 +157,20 @@ def test_a_narrowed_trajectory_shows_only_what_was_asked_for(pages: Client, worl
     for show, numbers in (("edits", [5, 8, 21]), ("tests", [22]), ("errors", [3, 23, 63])):
         assert step_numbers(html_of(pages.get(f"{first}&show={show}"))) == numbers
     assert step_numbers(html_of(pages.get(f"{first}&show=no-such"))) == list(range(1, 51))
+
+
+def test_steps_are_not_found_by_markers_that_are_hidden_from_the_reader(
+    pages: Client, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visibility, "_rules", {})
+    visibility.hide(Hideable.MARKER, lambda user: Q(label="secret") if user == world.owner else Q(pk__in=[]))
+    marked = make_trajectory(world.trial, [make_step(message=f"message {n}") for n in range(5)])
+    for index, label in ((1, "secret"), (3, "open")):
+        Marker.objects.create(trial=world.trial, trajectory=marked, index=index, kind=Marker.Kind.TEST, label=label)
+    address = f"{world.trial.get_absolute_url()}?trajectory={marked.pk}&show=tests"
+    assert step_numbers(html_of(pages.get(address))) == [4]
+    pages.force_login(world.viewer)
+    assert step_numbers(html_of(pages.get(address))) == [2, 4]
 
 
 def test_a_page_costs_the_same_number_of_queries_whatever_its_length(

@@ -32,6 +32,14 @@ _ATTRIBUTES = {
     "th": {"colspan", "headers", "rowspan", "scope"},
     "time": {"datetime"},
 }
+# What drawings of ours are made of besides; nothing that an agent wrote is read with these.
+_DRAWING_TAGS = frozenset({"svg", "path", "polyline", "rect", "title"})
+_DRAWING_ATTRIBUTES = {
+    "svg": {"preserveAspectRatio", "viewBox"},
+    "path": {"d"},
+    "polyline": {"points"},
+    "rect": {"height", "width", "x", "y"},
+}
 _REFERENCES = frozenset({"aria-controls", "aria-describedby", "aria-labelledby", "headers"})
 _STEP = re.compile(r"step-([1-9][0-9]{0,8})")
 
@@ -55,11 +63,21 @@ class Offline:
 
     def html(self, fragment: str) -> SafeString:
         """`fragment` with nothing in it that needs the site, or could reach anything else by itself."""
+        return self._clean(fragment, _TAGS, _WITHOUT_CONTENT, _ATTRIBUTES)
+
+    def drawing(self, fragment: str) -> SafeString:
+        """The same of a fragment that has SVG of ours in it."""
+        tags, without = _TAGS | _DRAWING_TAGS, _WITHOUT_CONTENT - _DRAWING_TAGS
+        return self._clean(fragment, tags, without, _ATTRIBUTES | _DRAWING_ATTRIBUTES)
+
+    def _clean(
+        self, fragment: str, tags: frozenset[str], without: frozenset[str], attributes: Mapping[str, set[str]]
+    ) -> SafeString:
         clean = nh3.clean(
             fragment,
-            tags=set(_TAGS),
-            clean_content_tags=set(_WITHOUT_CONTENT),
-            attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
+            tags=set(tags),
+            clean_content_tags=set(without),
+            attributes={tag: set(names) for tag, names in attributes.items()},
             generic_attribute_prefixes={"aria-", "data-"},
             attribute_filter=self._attribute,
             url_schemes={"http", "https", "mailto"},

@@ -2,22 +2,25 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from runs.models import Step, Trajectory, Trial, seconds_between
-from runs.queries import steps_after, trajectories_of
+from runs.queries import Reader, steps_after, trajectories_of
 from viewer.cards import Subagents, card_of, subagents_of
 from viewer.ctrf import read_ctrf
 from viewer.export.offline import Offline, Section
+from viewer.export.panels import NOTHING, Panels, panels_of
 from viewer.export.pictures import Pictures
 from viewer.export.stylesheet import trial_stylesheet
 from viewer.files import TextFile, read_text
 from viewer.outcome import outcome_of
+from viewer.trajectories import labels_of
 
 MAX_STEPS = 10_000
 """Steps in a page unless asked for otherwise: of the trajectories in their order, as many as fit."""
@@ -35,6 +38,8 @@ class Part:
     trajectory: Trajectory
     section: Section
     label: str
+    activity: SafeString = NOTHING
+    outline: SafeString = NOTHING
 
     @property
     def n_left_out(self) -> int:
@@ -42,21 +47,29 @@ class Part:
         return self.trajectory.n_steps - self.section.n_steps
 
 
-def trial_page(trial: Trial, *, max_steps: int = MAX_STEPS, max_bytes: int = MAX_PAGE_BYTES) -> Iterator[str]:
-    """The page in pieces, the first of which has the head; one query a hundred steps, and a few for the rest."""
+def trial_page(
+    trial: Trial, *, reader: Reader | None = None, max_steps: int = MAX_STEPS, max_bytes: int = MAX_PAGE_BYTES
+) -> Iterator[str]:
+    """The page in pieces, the first of which has the head; one query a hundred steps, and a few for the rest.
+
+    Its markers are those that `reader` may see, without one those that rules made.
+    """
     trajectories = trajectories_of(trial)
     parts = _parts(trajectories, max_steps)
+    sections = {part.trajectory.pk: part.section for part in parts}
+    pictures = Pictures(trial)
+    converters = {pk: Offline(section, sections, pictures.data_url) for pk, section in sections.items()}
+    panels = panels_of(trial, trajectories, reader, converters)
+    parts = [_with_panels(part, panels) for part in parts]
     # The steps go where this stands in what the template gives; nobody who wrote a step can have known it.
     place = secrets.token_hex(16)
-    page = render_to_string("viewer/export/page.html", _context(trial, parts, place))
+    page = render_to_string("viewer/export/page.html", _context(trial, parts, place) | {"changes": panels.changes})
     pieces = page.split(place)
     n_bytes = len(page.encode())
     yield pieces[0]
-    offline = {part.trajectory.pk: part.section for part in parts}
-    pictures = Pictures(trial)
     subagents = subagents_of(trajectories)
     for part, after in zip(parts, pieces[1:], strict=True):
-        converter = Offline(part.section, offline, pictures.data_url)
+        converter = converters[part.trajectory.pk]
         for number, html in _steps(trial, part, subagents):
             if n_bytes > max_bytes:
                 yield f'<p class="notice" data-tone="warn">The page is full: it ends before step {number:,}.</p>'
@@ -68,20 +81,20 @@ def trial_page(trial: Trial, *, max_steps: int = MAX_STEPS, max_bytes: int = MAX
 
 
 def _parts(trajectories: list[Trajectory], max_steps: int) -> list[Part]:
+    labels = labels_of(trajectories)
     parts = []
     for position, trajectory in enumerate(trajectories):
         n_steps = min(trajectory.n_steps, max_steps)
         max_steps -= n_steps
         section = Section(f"t{position + 1}-" if position else "", n_steps)
-        parts.append(Part(trajectory, section, _label(trajectory, position)))
+        label = labels[trajectory.pk] if len(trajectories) > 1 else "trajectory"
+        parts.append(Part(trajectory, section, label))
     return parts
 
 
-def _label(trajectory: Trajectory, position: int) -> str:
-    """What a person calls it: trajectory, sub-agent 2, continuation 3, the step of its task."""
-    if trajectory.kind == Trajectory.Kind.MAIN:
-        return trajectory.task_step or "trajectory"
-    return f"{Trajectory.Kind(trajectory.kind).label.lower()} {position}"
+def _with_panels(part: Part, panels: Panels) -> Part:
+    pk = part.trajectory.pk
+    return replace(part, activity=panels.activities.get(pk, NOTHING), outline=panels.outlines.get(pk, NOTHING))
 
 
 def _steps(trial: Trial, part: Part, subagents: Subagents) -> Iterator[tuple[int, str]]:

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from django.urls import Resolver404, resolve
 
 from runs.models import Trial
-from viewer.files import FileMissing, open_file
+from viewer.files import FileMissing, open_file, picture_type
 
 MAX_PICTURE_BYTES = 2 * 1024 * 1024
 MAX_PICTURES_BYTES = 24 * 1024 * 1024
-# The beginnings of what browsers draw without running anything; SVG is a document and not among them.
-_KINDS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
 @dataclass(slots=True)
@@ -41,7 +39,7 @@ class Pictures:
                 content = file.read(MAX_PICTURE_BYTES)
         except FileMissing:
             return None
-        kind = kind_of(content)
+        kind = picture_type(content)
         if kind is None:
             return None
         self.given_bytes += len(content)
@@ -55,10 +53,3 @@ class Pictures:
             return None
         path = found.kwargs.get("path")
         return path if found.kwargs.get("pk") == self.trial.pk and isinstance(path, str) else None
-
-
-def kind_of(content: bytes) -> str | None:
-    """The media type of a picture by its first bytes, or None."""
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "image/webp"
-    return next((kind for start, kind in _KINDS.items() if content.startswith(start)), None)

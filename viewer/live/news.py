@@ -102,7 +102,7 @@ def news_for(reader: Reader, following: Following) -> News:
     events: list[Event] = []
     is_partial = False
     if chosen is not None:
-        steps = _newer(chosen, following)
+        steps = _newer(reader, chosen, following)
         events += _step_events(trial, chosen, steps, trajectories)
         if events:
             following = replace(following, cursor=Cursor.parse(events[-1].id))
@@ -110,7 +110,7 @@ def news_for(reader: Reader, following: Following) -> News:
     verifier = _verifier_tail(trial) if trial.phase == Phase.VERIFIER else following.verifier
     if verifier != following.verifier:
         events.append(Event("verifier", verifier))
-    state = _state(trial, chosen)
+    state = _state(trial, chosen, len(trajectories))
     if state != following.state:
         events.append(Event("state", state))
     is_over = not trial.is_live and not is_partial
@@ -120,12 +120,12 @@ def news_for(reader: Reader, following: Following) -> News:
     return News(events, following, is_partial, is_over, trial.phase == Phase.VERIFIER)
 
 
-def _newer(chosen: Trajectory, following: Following) -> list[Step]:
+def _newer(reader: Reader, chosen: Trajectory, following: Following) -> list[Step]:
     cursor = following.cursor
     # The first condition is what the index of live steps is looked up by.
     behind = Q(revision__gt=cursor.revision) | Q(revision=cursor.revision, index__gt=cursor.index)
     steps: QuerySet[Step] = chosen.steps.filter(behind, revision__gte=cursor.revision)
-    steps = following.only.steps(steps).filter(index__gte=following.first, index__lte=following.last)
+    steps = following.only.steps(steps, reader).filter(index__gte=following.first, index__lte=following.last)
     return list(steps.order_by("revision", "index")[:STEPS_A_READ])
 
 
@@ -141,8 +141,10 @@ def _step_events(
         yield Event("step", shown.html, str(Cursor(shown.revision, shown.index)))
 
 
-def _state(trial: Trial, chosen: Trajectory | None) -> str:
-    head = [trial.status, trial.phase, trial.execution, trial.reward, str(trial.cancel_requested_at), trial.n_steps]
+def _state(trial: Trial, chosen: Trajectory | None, n_trajectories: int) -> str:
+    """What the rest of the page is asked for anew by: it differs after every write that a reader could see."""
+    head = [trial.status, trial.phase, trial.execution, trial.reward, str(trial.cancel_requested_at)]
+    head += [trial.revision, trial.n_steps, n_trajectories]
     return json.dumps({"n_steps": chosen.n_steps if chosen else 0, "is_live": trial.is_live, "head": head})
 
 

@@ -17,7 +17,7 @@ from viewer.export.page import trial_page
 def trial_html(request: HttpRequest, pk: int) -> HttpResponseBase:
     """The whole trial as one file, sent while it is made."""
     trial = get_trial_for(request.user, pk)
-    pieces = trial_page(trial)
+    pieces = trial_page(trial, reader=request.user)
     # Under ASGI Django would first collect a plain iterator in memory.
     content = _one_by_one(pieces) if isinstance(request, ASGIRequest) else pieces
     response = StreamingHttpResponse(content, content_type="text/html; charset=utf-8")

@@ -14,12 +14,15 @@ from pier_site.accounts.visibility import may_run, owns_a_project
 from runs.errors import InputInvalid
 from runs.jobs.cancelling import cancel_target
 from runs.jobs.showing import job_report
-from runs.models import Job, Status, Trial, seconds_between
+from runs.models import Job, Marker, Status, Trial, seconds_between
 from runs.queries import (
     TRIAL_FILTERS,
+    TRIAL_FLAGS,
     TRIAL_SORTS,
     JobFilter,
     TrialFilter,
+    flag_counts,
+    flagged,
     get_job_for,
     get_trial_for,
     jobs_page,
@@ -66,22 +69,33 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
         sort=_known(query.get("sort", ""), TRIAL_SORTS),
         search=query.get("q", "")[:200],
     )
-    tasks = tasks_page(job, cursor=query.get("tasks", "")[:255], limit=TASKS_IN_GRID)
-    page = trials_page(job, cursor=query.get("after", ""), only=only)
-    kept = {"show": only.show, "sort": only.sort, "q": only.search}
+    is_owner = may_run(request.user, job.project)
+    flag = query.get("flag", "") if query.get("flag", "") in TRIAL_FLAGS else ""
+    where = flagged(request.user, flag)
+    tasks = tasks_page(job, cursor=query.get("tasks", "")[:255], limit=TASKS_IN_GRID, where=where)
+    page = trials_page(job, cursor=query.get("after", ""), only=only, where=where)
+    kept = {"show": only.show, "sort": only.sort, "q": only.search} | ({"flag": flag} if flag else {})
     context = {
         "job": job,
         "elapsed_sec": elapsed_sec(job, timezone.now()),
-        "grid": grid_of(tasks.items, trials_of_tasks(job, tasks.items)),
+        "grid": grid_of(tasks.items, trials_of_tasks(job, tasks.items, where=where)),
         "next_tasks": urlencode(kept | {"tasks": tasks.next}) if tasks.next else "",
         "page": page,
         "next": urlencode(kept | {"after": page.next}) if page.next else "",
         "only": only,
+        "flag": flag,
+        "flag_label": Marker.Kind(flag).label if flag else "",
+        "flags": [
+            (kind, Marker.Kind(kind).label, n_trials, urlencode(kept | {"flag": "" if kind == flag else str(kind)}))
+            for kind, n_trials in flag_counts(request.user, job)
+        ],
+        "here": urlencode(kept),
         "shows": [(name, urlencode(kept | {"show": name})) for name in TRIAL_FILTERS],
         "sorts": [(name, urlencode(kept | {"sort": name})) for name in TRIAL_SORTS],
         "is_first": "after" not in query and "tasks" not in query,
         "report": job_report(job) if job.is_live or job.n_exceptions else None,
-        "may_cancel": job.is_live and may_run(request.user, job.project),
+        "is_owner": is_owner,
+        "may_cancel": job.is_live and is_owner,
     }
     template = "viewer/job.html#board" if getattr(request, "htmx", False) else "viewer/job.html"
     return render(request, template, context)

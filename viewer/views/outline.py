@@ -7,15 +7,16 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from runs.models import Marker, Trajectory
-from runs.queries import get_trial_for
-from viewer.activity import MAX_STEPS as MOST_MOMENTS
-from viewer.activity import Moment, Verdict, activity_of
-from viewer.outline import MAX_MARKERS, MAX_STEPS, OutlineStep, by_step, counts_of, outline_of, rows_of_kind
+from runs.queries import get_trial_for, trajectories_of
+from viewer.activity_rows import TICKS, read_activity
+from viewer.outline import MAX_MARKERS, MAX_STEPS, OutlineStep, Path, by_step, counts_of, outline_of, rows_of_kind
+from viewer.switcher import switcher_of
 from viewer.views.trial import trial_context
 from viewer.windows import number_in
 
 AXES = ("clock", "steps")
-TICKS = {Marker.Kind.ERROR: "error", Marker.Kind.COMPACTION: "compaction", Marker.Kind.EDIT: "edit"}
+MAX_OPENED = 20
+STEPS_A_SEC = 4_000
 
 
 @require_safe
@@ -34,7 +35,8 @@ def outline(request: HttpRequest, pk: int) -> HttpResponse:
         steps = steps.filter(index__gte=first - 1, index__lte=last - 1)
         context["is_part"] = True
     found = [OutlineStep(*row) for row in steps.values_list("index", "source", "summary")[:MAX_STEPS]]
-    context["rows"] = rows_of_kind(found, markers, only) if only else outline_of(found, markers)
+    opened = _opened(query.getlist("open"))
+    context["rows"] = rows_of_kind(found, markers, only) if only else outline_of(found, markers, opened)
     return _shown(request, "outline", context)
 
 
@@ -43,34 +45,31 @@ def activity(request: HttpRequest, pk: int) -> HttpResponse:
     """What was going on along `?trajectory=`: by the clock, or with `?axis=steps` step by step."""
     chosen, context = _place(request, pk)
     axis = request.GET.get("axis", "clock")
-    own = chosen.steps.filter(is_copied_context=False).order_by("index")
-    moments = [
-        Moment(*row)
-        for row in own.values_list(
-            "index", "at", "source", "n_tool_calls", "prompt_tokens", "completion_tokens", "cost_usd",
-            "model_sec", "tool_sec",
-        )[:MOST_MOMENTS]
-    ]  # fmt: skip
-    kinds = (Marker.Kind.TEST, *TICKS)
-    markers = list(chosen.markers.visible_to(request.user).filter(kind__in=kinds).order_by("index", "id")[:MAX_MARKERS])
-    tests = [
-        Verdict(marker.index, marker.tone, marker.n_passed, marker.n_failed)
-        for marker in markers
-        if marker.kind == Marker.Kind.TEST
-    ]
-    ticks: dict[str, list[int]] = {
-        name: [marker.index for marker in markers if marker.kind == kind] for kind, name in TICKS.items()
-    }
-    for name, tone in (("passed", "good"), ("failed", "bad")):
-        ticks[name] = [test.position for test in tests if test.tone == tone]
-    drawing = activity_of(moments, tests, ticks, by_clock=axis != "steps")
-    context |= {
-        "activity": drawing,
-        "axis": axis if axis in AXES else "clock",
-        "last_test": tests[-1] if tests else None,
-    }
-    context["n_ticks"] = {name: len(indexes) for name, indexes in ticks.items()}
+    markers = chosen.markers.visible_to(request.user).filter(kind__in=(Marker.Kind.TEST, *TICKS))
+    rows = trajectories_of(context["trial"])
+    shown = read_activity(chosen, rows, markers.order_by("index", "id")[:MAX_MARKERS], by_clock=axis != "steps")
+    context |= {"shown": shown, "activity": shown.drawing, "axis": axis if axis in AXES else "clock"}
     return _shown(request, "activity", context)
+
+
+@require_safe
+def trajectories(request: HttpRequest, pk: int) -> HttpResponse:
+    """All TaskSteps and trajectories of a trial; with htmx those that fit beside `?trajectory=`."""
+    is_fragment = bool(getattr(request, "htmx", False))
+    if is_fragment:
+        trial = get_trial_for(request.user, pk)
+        context: dict[str, Any] = {"trial": trial}
+    else:
+        trial, context = trial_context(request, pk, "trajectory")
+    rows = trajectories_of(trial)
+    chosen = next((row for row in rows if str(row.pk) == request.GET.get("trajectory", "")), None)
+    context |= {"chosen": chosen, "switcher": switcher_of(trial, rows, chosen, is_whole=not is_fragment)}
+    return render(request, "viewer/_switcher.html" if is_fragment else "viewer/trajectories.html", context)
+
+
+def _opened(paths: list[str]) -> list[Path]:
+    """Groups that the reader has opened: `101.151` is the one from step 151 in the one from step 101."""
+    return [tuple(number_in(part) for part in path.split(".")[:4]) for path in paths[:MAX_OPENED]]
 
 
 def _place(request: HttpRequest, pk: int) -> tuple[Trajectory, dict[str, Any]]:
@@ -89,6 +88,8 @@ def _place(request: HttpRequest, pk: int) -> tuple[Trajectory, dict[str, Any]]:
             raise Http404("This trial has no trajectory yet.")
         chosen = first
     context["chosen"] = chosen
+    # Long outlines take longer to make: they are asked for less often while the trial runs.
+    context["pace_sec"] = 1 + chosen.n_steps // STEPS_A_SEC
     return chosen, context
 
 

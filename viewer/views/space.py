@@ -20,7 +20,9 @@ def space(request: HttpRequest) -> HttpResponse:
     """Images, caches, and the jobs that the reader may see, the largest first. For owners: images are the machine's."""
     if not owns_a_project(request.user):
         raise Http404("Only owners of a project see what takes the space.")
-    jobs = {job.directory: job for job in Job.objects.visible_to(request.user).order_by("-sorted_at")[:MAX_JOBS]}
+    # Critics' directories lie within those of the jobs that they are of.
+    shown = Job.objects.visible_to(request.user).runs().order_by("-sorted_at")[:MAX_JOBS]
+    jobs = {job.directory: job for job in shown}
     used = space_used([Path(directory) for directory in jobs])
     context = {
         "used": used,

@@ -1,5 +1,6 @@
 """The first tab of a trial: windows of its steps, search among them, and the feed of what comes while it runs."""
 
+from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,13 +19,18 @@ from django.views.decorators.http import require_safe
 from runs.models import Trajectory, Trial
 from runs.queries import get_trial_for, trajectories_of
 from viewer.cards import subagents_of
-from viewer.find import find, query_of, snippets
-from viewer.instruction import instruction_of
+from viewer.find import Found, Hit, Snippet, find, query_of, snippets
 from viewer.live.news import LAST, Cursor, Following
 from viewer.live.stream import endless, finite
 from viewer.narrowing import HIDES, SHOWS, Narrowing
+from viewer.switcher import switcher_of
+from viewer.task_directory import instruction_of
+from viewer.trajectories import labels_of
 from viewer.views.trial import trial_context
 from viewer.windows import Place, StepRenderer, number_in, window_at
+
+# Trajectories that have what was looked for are listed up to here.
+MAX_FOUND_IN = 20
 
 
 @require_safe
@@ -33,7 +39,9 @@ def trajectory(request: HttpRequest, pk: int) -> HttpResponse:
     trial, context = trial_context(request, pk, "trajectory")
     trajectories = trajectories_of(trial)
     chosen = _chosen(trajectories, request.GET.get("trajectory", ""))
-    context |= {"trajectories": trajectories if len(trajectories) > 1 else [], "chosen": chosen}
+    context |= {"chosen": chosen}
+    if not getattr(request, "htmx", False):
+        context["switcher"] = switcher_of(trial, trajectories, chosen)
     if chosen is None:
         context["instruction"] = instruction_of(trial)
         context["feed"] = _feed_address(trial, None, Narrowing())
@@ -41,17 +49,22 @@ def trajectory(request: HttpRequest, pk: int) -> HttpResponse:
     if "goto" in request.GET:
         return _to_step(request, chosen)
     only = Narrowing.of(request.GET)
-    steps = only.steps(chosen.steps.all())
+    steps = only.steps(chosen.steps.all(), request.user)
     words = query_of(request.GET.get("q", ""))
+    context["n_all_steps"] = sum(row.n_steps for row in trajectories)
     if words:
-        found = find(words, steps, (chosen.pk, trial.revision, trial.finished_at, only.show))
+        everywhere = only.steps(trial.steps.all(), request.user)
+        order = [row.pk for row in trajectories]
+        found = find(
+            words, everywhere, order, (trial.pk, trial.revision, trial.finished_at, only.show, request.user.pk)
+        )
         at = request.GET.get("at", "")
-        found = found.at(number_in(at) if at else 1)
-        if found.numbers and (not at or found.number != number_in(at)):
-            return _to(request, at=str(found.number))
-        context |= {"found": found, "snippets": snippets(found, chosen.steps.all())}
+        found = found.at(order.index(chosen.pk), number_in(at) if at else 1)
+        if found.hits and (found.hit.trajectory_pk, str(found.hit.number)) != (chosen.pk, at):
+            return _to(request, found.hit.trajectory_pk, at=str(found.hit.number))
+        context |= _found(found, snippets(found, trial.steps.all()), labels_of(trajectories), only)
     window = window_at(Place.of(request.GET), steps, StepRenderer(trial, chosen, subagents_of(trajectories)))
-    context |= _links(chosen, only, words) | {"window": window, "words": words, "only": only}
+    context |= _links(chosen, only) | {"window": window, "words": words, "only": only}
     context["feed"] = _feed_address(trial, chosen, only)
     context["part"] = request.GET.get("part", "")
     template = "viewer/_steps.html" if getattr(request, "htmx", False) else "viewer/trajectory.html"
@@ -87,9 +100,10 @@ def _chosen(trajectories: list[Trajectory], wanted: str) -> Trajectory | None:
     raise Http404("This trial has no such trajectory.")
 
 
-def _to(request: HttpRequest, *, at: str) -> HttpResponse:
+def _to(request: HttpRequest, trajectory_pk: int, *, at: str) -> HttpResponse:
     """To the same page at a step: a redirect, so that the address has the step's anchor without a script too."""
     kept = request.GET.copy()
+    kept["trajectory"] = str(trajectory_pk)
     for name in ("goto", "after", "before"):
         kept.pop(name, None)
     kept["at"] = at
@@ -99,19 +113,44 @@ def _to(request: HttpRequest, *, at: str) -> HttpResponse:
 def _to_step(request: HttpRequest, chosen: Trajectory) -> HttpResponse:
     """To the step whose number was typed, or the nearest that there is."""
     typed = request.GET.get("goto", "").strip()
-    return _to(request, at=str(min(max(1, number_in(typed)), max(1, chosen.n_steps))) if typed else "1")
+    return _to(request, chosen.pk, at=str(min(max(1, number_in(typed)), max(1, chosen.n_steps))) if typed else "1")
 
 
-def _links(chosen: Trajectory, only: Narrowing, words: str) -> dict[str, Any]:
+def _found(found: Found, around: list[Snippet], labels: dict[int, str], only: Narrowing) -> dict[str, Any]:
+    """What was found, with addresses: the matches next to the current one by trajectory, and the trajectories."""
+
+    def address(hit: Hit) -> str:
+        query = {"trajectory": hit.trajectory_pk} | only.parameters() | {"q": found.query, "at": hit.number}
+        return f"?{urlencode(query, doseq=True)}#step-{hit.number}"
+
+    counts = found.counts()
+    groups = groupby(around, key=lambda snippet: snippet.hit.trajectory_pk)
+    return {
+        "found": found,
+        "previous_found": address(found.previous) if found.hits else "",
+        "next_found": address(found.following) if found.hits else "",
+        "groups": [
+            (labels[pk] if len(counts) > 1 else "", [(snippet, address(snippet.hit)) for snippet in those])
+            for pk, those in groups
+        ],
+        "found_in": [
+            (labels[hit.trajectory_pk], n_hits, address(hit), hit.trajectory_pk == found.hit.trajectory_pk)
+            for hit, n_hits in counts[:MAX_FOUND_IN]
+        ] if len(counts) > 1 else [],
+        "found_label": labels[found.hit.trajectory_pk] if len(counts) > 1 else "",
+        "n_more_found_in": max(0, len(counts) - MAX_FOUND_IN),
+    }  # fmt: skip
+
+
+def _links(chosen: Trajectory, only: Narrowing) -> dict[str, Any]:
     """Addresses, without a place, of this trajectory as it is shown now and as it may be shown."""
 
-    def address(narrowing: Narrowing, **more: str) -> str:
-        return "?" + urlencode({"trajectory": chosen.pk} | narrowing.parameters() | more, doseq=True)
+    def address(narrowing: Narrowing) -> str:
+        return "?" + urlencode({"trajectory": chosen.pk} | narrowing.parameters(), doseq=True)
 
     return {
         "here": address(only),
-        "here_found": address(only, **({"q": words} if words else {})),
-        "shows": [(name, label, address(only.with_show(name))) for name, (label, _) in SHOWS.items()],
+        "shows": [(name, label, address(only.with_show(name))) for name, label in SHOWS.items()],
         "hides": [(name, label, name in only.hidden, address(only.toggled(name))) for name, label in HIDES.items()],
     }
 

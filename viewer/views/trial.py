@@ -12,7 +12,7 @@ from pier_site.accounts.visibility import may_run
 from runs.indexing.payload import unpack
 from runs.indexing.values import mapping
 from runs.models import Status, Step, Trial, seconds_between
-from runs.queries import artifacts_page, get_trial_for, neighbours, trajectories_of
+from runs.queries import Reader, artifacts_page, get_trial_for, neighbours, trajectories_of
 from viewer.cards import ALONE_CHARS, card_of, subagents_of
 from viewer.ctrf import read_ctrf
 from viewer.files import list_files, read_text
@@ -21,6 +21,8 @@ from viewer.outcome import outcome_of
 from viewer.recording import recordings_of
 from viewer.rendering.cutting import cut
 from viewer.repeat import repeat_of
+from viewer.result import remarks_on
+from viewer.services import service_logs
 
 MAX_PAGE_BYTES = 950_000
 
@@ -28,14 +30,19 @@ MAX_PAGE_BYTES = 950_000
 def trial_context(request: HttpRequest, pk: int, tab: str) -> tuple[Trial, dict[str, Any]]:
     """The trial and what its header needs on every tab."""
     trial = get_trial_for(request.user, pk)
+    return trial, head_context(request.user, trial, tab) | {"remarks": remarks_on(trial, request.user)}
+
+
+def head_context(reader: Reader, trial: Trial, tab: str) -> dict[str, Any]:
+    """What the header of a trial needs on the tab of that name; four queries."""
     previous, following = neighbours(trial)
     rewards = list(trial.rewards.items())[:40] if isinstance(trial.rewards, dict) else []
     end = timezone.now() if trial.is_live else trial.finished_at
-    return trial, {
+    return {
         "trial": trial,
         "job": trial.job,
         "outcome": outcome_of(trial),
-        "may_cancel": trial.is_live and may_run(request.user, trial.job.project),
+        "may_cancel": trial.is_live and may_run(reader, trial.job.project),
         "tab": tab,
         "previous": previous,
         "following": following,
@@ -120,6 +127,7 @@ def logs(request: HttpRequest, pk: int) -> HttpResponse:
     context |= {
         "log": read_text(trial, "trial.log"),
         "files": [entry for folder in folders for entry in list_files(trial, folder)],
+        "services": service_logs(trial),
     }
     return render(request, "viewer/logs.html", context)
 

@@ -12,6 +12,7 @@ from django.core.management.base import CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from runs.errors import InputInvalid
+from runs.management.analyzing import add_analyze, run_analyze
 from runs.management.base import PierCommand
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ Run = Callable[..., int]
 
 
 class Command(PierCommand):
-    help = "List, show, compare, resume, regrade, reprice, cancel and index jobs; clean up after runs that were killed."
+    help = (
+        "List, show, analyze, compare, resume, regrade, reprice, cancel and index jobs; "
+        "clean up after runs that were killed."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         subcommands = parser.add_subparsers(
@@ -60,6 +64,7 @@ class Command(PierCommand):
         self._add_control(subcommands)
         add_running_again(subcommands, resume=self.resume, rerun=self.rerun)
         add_regrade(subcommands, self.regrade)
+        add_analyze(subcommands, self.analyze, positive)
 
     def _add_listing(self, subcommands: "Subcommands") -> None:
         listing = subcommands.add_parser("list", help="list the jobs, newest first")
@@ -265,6 +270,10 @@ class Command(PierCommand):
             for line in lines_of(repricing):
                 self.stdout.write(printable(line))
         return 0
+
+    def analyze(self, **options: Any) -> int:
+        """The telemetry of a job or trial; with -m what critics say of it."""
+        return run_analyze(out=self.stdout, err=self.stderr, **options)
 
     def _write_json(self, value: Any) -> None:
         self.stdout.write(dumps(value, cls=DjangoJSONEncoder, indent=2))

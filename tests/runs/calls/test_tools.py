@@ -28,6 +28,7 @@ PATCH = "*** Begin Patch\n*** Update File: a.py\n@@ def f\n one\n-two\n+2\n*** E
         ("bash", {"command": "cat > a.py <<'EOF'\none\n2\nthree\nEOF\necho done"}),
         ("bash", {"command": "cd /app && cat <<EOF >a.py\none\n2\nthree\nEOF"}),
         ("bash_command", {"keystrokes": "tee a.py <<'X'\none\n2\nthree\nX\n"}),
+        ("run_command", {"command_line": "cat > a.py <<'EOF'\none\n2\nthree\nEOF"}),
     ],
 )
 def test_every_editor_of_every_agent_gives_the_same_text(name: str, arguments: Any) -> None:

@@ -20,11 +20,13 @@ INJECTION = (
 """Words that a reviewed trajectory may hold to sway its critic."""
 
 
-def critic(*answers: Json | str) -> Script:
+READ = f"head -c 20000 {INPUT}/text/outline.txt {INPUT}/text/steps-*.txt | head -c 60000"
+
+
+def critic(*answers: Json | str, look: str = READ) -> Script:
     """Looks round and reads the numbered text; then writes each answer, the next one whenever it is asked again."""
     turns = [_step("I look at what I was given.", Shell(f"ls -R {INPUT} | head -n 60", "List the input"), 211)]
-    turns.append(_step("Now the outline.", Shell(f"cat {INPUT}/text/outline.txt", "Read the outline"), 307))
-    turns.append(_step("And the steps.", Shell(f"head -c 20000 {INPUT}/text/steps-*.txt", "Read the steps"), 401))
+    turns.append(_step("And I read it.", Shell(look, "Read the steps"), 401))
     for number, answer in enumerate(answers):
         text = answer if isinstance(answer, str) else json.dumps(answer, indent=2)
         turns.append(_step("I write down what I found.", Write(RESULT, text), 503 + number))
@@ -34,7 +36,7 @@ def critic(*answers: Json | str) -> Script:
 
 def never_ending(answer: Json | None = None) -> Script:
     """Writes an answer, if it has one, and then says no more, for longer than any limit."""
-    turns = list(critic(*([answer] if answer else [])).main[:4])
+    turns = list(critic(*([answer] if answer else [])).main[:3])
     last = _step("Let me think about this for a while.", Shell("true", "Nothing"), 701)
     return Script((*turns, replace(last, stall=Stall(NEVER_SEC))))
 
@@ -51,14 +53,16 @@ def swayed(answer: Json) -> Script:
 
 
 def result_of(*claims: Json, rating: str = "good", tag: str = "PASS_LEGITIMATE", **more: object) -> Json:
-    """A valid critique-result.json with these claims."""
+    """A critique-result.json with these claims, as the rubric trial-validity wants it."""
     feedback = "The trial was read from its first step to its last."
-    return {"rating": rating, "tag": tag, "feedback": feedback, "claims": list(claims), **more}
+    verdict: Json = {"rating": rating, "tag": tag, "trial_outcome": "pass", "confidence": 0.9}
+    return {**verdict, "feedback": feedback, "claims": list(claims), **more}
 
 
 def claim(text: str, *citations: Json, **more: object) -> Json:
     """A claim with its evidence."""
-    return {"claim": text, "category": "work", "severity": "minor", "citations": list(citations), **more}
+    base: Json = {"category": "outcome", "severity": "minor", "confidence": 0.8}
+    return {"claim": text, **base, "citations": list(citations), **more}
 
 
 def _step(text: str, call: Call, uncached: int) -> Turn:

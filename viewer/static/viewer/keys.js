@@ -2,7 +2,7 @@
 // data-key="]" on a link, a button or a field; data-step on what j and k walk over; data-error on what e looks for.
 const STORED = "pier-keys";
 
-export function keysAreOn() {
+function keysAreOn() {
   try {
     return localStorage.getItem(STORED) !== "off";
   } catch {
@@ -10,7 +10,7 @@ export function keysAreOn() {
   }
 }
 
-export function switchKeys(on) {
+function switchKeys(on) {
   try {
     localStorage.setItem(STORED, on ? "on" : "off");
   } catch {
@@ -63,3 +63,9 @@ document.addEventListener("keydown", (event) => {
     goTo([...document.querySelectorAll(selector)], direction);
   }
 });
+
+for (const box of document.querySelectorAll("[data-keys-on]")) {
+  box.closest("label").hidden = false;
+  box.checked = keysAreOn();
+  box.addEventListener("change", () => switchKeys(box.checked));
+}

@@ -3,7 +3,7 @@
 
 const seen = new IntersectionObserver(mark, { rootMargin: "-25% 0px -60% 0px" });
 
-let current = 0;
+let current = 0, scrolledTo = 0;
 
 function mark(entries) {
   const entry = entries.findLast((found) => found.isIntersecting);
@@ -18,7 +18,9 @@ function place(number) {
   const row = rows.findLast((found) => Number(found.dataset.first) <= number && number <= Number(found.dataset.last));
   if (!row) return;
   row.setAttribute("data-here", "");
-  if (panel.scrollHeight <= panel.clientHeight) return;
+  // Who looks round in the outline stays there until the reading goes on, however often it is drawn anew.
+  if (scrolledTo === number || panel.scrollHeight <= panel.clientHeight) return;
+  scrolledTo = number;
   panel.scrollTop += row.getBoundingClientRect().top - panel.getBoundingClientRect().top - panel.clientHeight / 2;
 }
 
@@ -30,7 +32,7 @@ function watch() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("[data-outline] a, [data-activity] svg a");
+  const link = event.target.closest("[data-outline] a, [data-activity] svg:not([data-lane]) a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const hash = new URL(link.href.baseVal ?? link.href, location.href).hash;
   const step = hash && document.getElementById(hash.slice(1));
