@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from critique.models import VALID_OUTCOMES, Citation, Claim, Critique, Outcome
 from critique.queries import CLAIM_CHARS, QUOTE_CHARS
-from runs.models import Trial
+from runs.models import Trajectory, Trial
 
 # What claims may come to on one page, at the most that escaping makes of them; ordinary pages use a twentieth.
 ROOM_BYTES = 800_000
@@ -190,9 +190,17 @@ def _size_of(claim: ShownClaim) -> int:
     return len(claim.text) + of_check + sum(len(cited.quote) + len(cited.note) + 200 for cited in claim.citations)
 
 
+def _where(trajectory: Trajectory | None) -> str:
+    """Which trajectory a step is in, where it is not the main one."""
+    if trajectory is None or (trajectory.kind == Trajectory.Kind.MAIN and not trajectory.task_step):
+        return ""
+    kind = "" if trajectory.kind == Trajectory.Kind.MAIN else str(trajectory.get_kind_display())
+    return f" of {' '.join(part for part in (trajectory.task_step, kind) if part)}"
+
+
 def _label(cited: Citation) -> str:
     if cited.kind == Citation.Kind.STEP:
-        return f"step {cited.step:,}" if cited.step else "step"
+        return f"step {cited.step:,}{_where(cited.trajectory)}" if cited.step else "step"
     if cited.kind == Citation.Kind.FILE:
         return f"{cited.path}:{cited.line}" if cited.line else cited.path
     return cited.test

@@ -159,10 +159,17 @@ def _whole_run(config: CritiqueRunConfig) -> str | None:
         return None
     if config.parent:
         return config.parent
-    runs = [run for run in critique_runs_in(config.source_dir) if run != config.path]
+    runs = [run for run in critique_runs_in(config.source_dir) if run != config.path and _is_of_trials(run)]
     if not runs:
         raise InputInvalid(f"{config.source_dir}: there is no critique run to sum up")
-    return max(runs, key=lambda run: (run / RUN_CONFIG).stat().st_mtime if (run / RUN_CONFIG).exists() else 0).name
+    return max(runs, key=lambda run: (run / RUN_CONFIG).stat().st_mtime).name
+
+
+def _is_of_trials(run: Path) -> bool:
+    try:
+        return read_run_config(run / RUN_CONFIG).subject == "trial"
+    except FileUnreadable:
+        return False
 
 
 def job_config_of(config: CritiqueRunConfig) -> JobConfig:

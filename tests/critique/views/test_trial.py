@@ -94,6 +94,16 @@ def test_a_citation_opens_the_window_of_its_step_in_its_trajectory(pages: Client
     assert f"trajectory={other.pk}&amp;after=" in page, "the way on keeps the trajectory"
 
 
+def test_a_step_of_another_trajectory_says_so(pages: Client, world: World) -> None:
+    claim = make_claim(make_critique(world.trial))
+    inner = make_trajectory(world.trial, [make_step(message="a")], kind="subagent", task_step="two", path="x.json")
+    make_citation(claim, trajectory=inner, step=1)
+    make_citation(claim)
+    page = text_of(pages, beside(world))
+    assert ">step 1 of two sub-agent</a>" in page
+    assert ">step 2</a>" in page
+
+
 @pytest.mark.parametrize("query", ["?cite=abc", "?cite=²", "?page=xx", "?at=x", "?trajectory=1&before=-4"])
 def test_damaged_addresses_are_told_so(query: str, pages: Client, world: World) -> None:
     query = query.replace("trajectory=1", f"trajectory={world.trajectory.pk}")
