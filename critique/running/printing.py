@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 
 from critique.formats.reading import ContractBroken
 from critique.formats.records import RECORD, read_record
-from critique.models import Citation, Critique
+from critique.models import Citation, Claim, Critique
 from critique.running.output import read_output
 from critique.running.planning import Plan
 from critique.running.run import Outcome
@@ -71,7 +71,7 @@ def told(result: TrialResult) -> str:
 
 
 def lines_of_outcome(outcome: Outcome) -> Iterator[str]:
-    """What became of the critics, and what they say; three queries."""
+    """What became of the critics, and what they say; four queries."""
     return map(printable, _of_outcome(outcome))
 
 
@@ -92,6 +92,11 @@ def _of_outcome(outcome: Outcome) -> Iterator[str]:
     figures = cited.aggregate(n=Count("pk"), lost=Count("pk", filter=Q(is_verified=False)))
     if figures["n"]:
         yield f"{_count(figures['n'], 'citation')}, {figures['lost']} of them unverified"
+    checked = Claim.objects.filter(critique__in=critiques).exclude(check_outcome=Claim.CheckOutcome.NONE)
+    outcomes = list(checked.order_by("check_outcome").values_list("check_outcome").annotate(n=Count("pk")))
+    if outcomes:
+        words = ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in outcomes)
+        yield f"{_count(sum(n for _, n in outcomes), 'check')}: {words}"
 
 
 WORDS = {"repaired": "of them repaired", "invalid": "invalid", "failed": "failed"}

@@ -85,6 +85,8 @@ def _run_held(
     chosen = [one for one in plans if one.name not in kept]
     row = run_row(plan, project, run=run, approved_by=approved_by)
     if not chosen:
+        # It may have been stopped before what follows its critics was done.
+        _follow_up(plan, row, open_sandbox)
         return Outcome(row, None, records_of(plan))
     trial_ids = begin_rows(row, plan, plans, chosen, run_id)
     write_settings(plan)
@@ -97,7 +99,11 @@ def _run_held(
         asyncio.run(running.run(config.n_concurrent))
     finally:
         running.inputs.remove()
-    _follow_up(plan, running, trial_ids)
+    if not running.was_cancelled:
+        try:
+            _follow_up(plan, row, open_sandbox)
+        except KeyboardInterrupt:
+            running.was_cancelled = True
     return Outcome(row, running, records_of(plan))
 
 
@@ -123,15 +129,11 @@ def _running(
     return running
 
 
-def _follow_up(plan: Plan, running: "CritiqueJobRun", trial_ids: dict[str, int]) -> None:
-    """Suggested checks, where the run asks for them; then the report of a critic who looked at all."""
+def _follow_up(plan: Plan, row: CritiqueRun, open_sandbox: OpenSandbox) -> None:
+    """Suggested checks that were not run yet, where the run asks for them; the report of a critic who looked at all."""
     config = plan.config
-    if config.checks.enabled and not running.was_cancelled:
-        new = [item for item in plan.wanted if _is_valid(config.path / item.name)]
-        try:
-            asyncio.run(check_claims(plan, new, trial_ids, running.open_sandbox))
-        except KeyboardInterrupt:
-            running.was_cancelled = True
+    if config.checks.enabled and (open_items := [item for item in plan.items if is_unchecked(config, item)]):
+        asyncio.run(check_claims(plan, open_items, row, open_sandbox))
     if any(item.subject == "run" for item in plan.items):
         report(plan, valid_critiques(plan))
 

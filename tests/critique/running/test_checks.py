@@ -32,6 +32,7 @@ def test_the_checks_of_claims_are_run_in_the_final_state_when_asked_for(job: Pat
         kind=kind,
     )
     assert code == 0, out
+    assert "2 checks: 1 confirmed, 1 refuted" in out
     assert list(Claim.objects.order_by("position").values_list("check_outcome", flat=True)) == [
         "confirmed",
         "refuted",
