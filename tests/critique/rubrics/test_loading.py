@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import F, ProtectedError
+from django.db.models import F, RestrictedError
 
 from critique.models import CritiqueRun, Rubric, RubricFrozen
 from critique.rubrics.loading import builtin_rubrics, builtin_texts, find_rubric, publish_text, text_of
@@ -143,9 +143,16 @@ def test_no_way_of_django_changes_a_rubric_that_was_used(tmp_path: Path) -> None
         with pytest.raises(RubricFrozen), transaction.atomic():
             way()
     for remove in (rubric.delete, Rubric.objects.all().delete):
-        with pytest.raises(ProtectedError), transaction.atomic():
+        with pytest.raises(RestrictedError), transaction.atomic():
             remove()
     assert Rubric.objects.get().text == "Look.\n"
+
+
+def test_a_project_takes_its_rubrics_and_their_runs_along(tmp_path: Path) -> None:
+    project = make_project()
+    used(find_rubric(a_file(tmp_path), project), project)
+    project.delete()
+    assert not Rubric.objects.exists()
 
 
 def test_a_rubric_that_nobody_used_can_be_changed_and_removed(tmp_path: Path) -> None:
