@@ -1,7 +1,7 @@
 """Test reports in CTRF (ctrf.io), as verifiers leave them in ctrf.json: read leniently, within bounds."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runs.models import Trial
@@ -9,6 +9,7 @@ from viewer.files import read_text
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_TESTS = 2_000
+MAX_WHERE_LONG = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Report:
     n_tests: int
     n_passed: int
     n_failed: int
+
+    def shortened(self) -> "Report":
+        """The first tests alone, with the beginnings of what they say: where texts are too long for a page."""
+        few = [replace(test, name=test.name[:200], message=test.message[:100]) for test in self.tests[:MAX_WHERE_LONG]]
+        return replace(self, tests=few)
 
 
 def read_ctrf(trial: Trial, path: str) -> Report | None:

@@ -126,6 +126,15 @@ def picture_type(content: bytes) -> str | None:
     return next((kind for start, kind in _PICTURES.items() if content.startswith(start)), None)
 
 
+def is_picture(trial: Trial, path: str) -> bool:
+    """Whether the file at `path` is a picture by its first bytes."""
+    try:
+        with open_file(trial, path) as file:
+            return picture_type(file.read(16)) is not None
+    except (FileMissing, OSError):
+        return False
+
+
 def list_files(trial: Trial, relative: str = "", *, depth: int = 2, limit: int = 200) -> list[Entry]:
     """Regular files under a folder of the trial directory, by name, `depth` folders down, at most `limit`."""
     found: list[Entry] = []

@@ -1,7 +1,7 @@
 """What a trial asked of the network: network.jsonl, read leniently and summed by destination."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from runs.indexing.values import Json, count, mapping, moment, text
@@ -16,6 +16,9 @@ MAX_BYTES = 8 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024
 MAX_DESTINATIONS = 500
 MAX_REQUESTS = 1000
+MAX_WHERE_LONG = 80
+MAX_PHASES = 100
+MAX_WORDS_CHARS = 1000
 VERDICTS = ("allowed", "refused", "failed")
 
 
@@ -53,6 +56,13 @@ class NetworkLog:
     n_requests: int
     n_by_verdict: dict[str, int] = field(default_factory=dict)
     is_cut: bool = False
+    n_more_destinations: int = 0
+
+    def shortened(self) -> "NetworkLog":
+        """The same with MAX_WHERE_LONG of each list: for a log whose lines are too long for a page."""
+        n_more = max(0, len(self.destinations) - MAX_WHERE_LONG)
+        shown, last = self.destinations[:MAX_WHERE_LONG], self.requests[-MAX_WHERE_LONG:]
+        return replace(self, destinations=shown, requests=last, n_more_destinations=n_more)
 
 
 def read_policy(trial: Trial) -> list[tuple[str, str]]:
@@ -64,18 +74,20 @@ def read_policy(trial: Trial) -> list[tuple[str, str]]:
         return []
     steps = mapping(mapping(value).get("steps"))
     stages = list(steps.items())[:MAX_STEPS] if steps else [("", value)]
-    return [
-        (f"{name}, {phase}" if name else phase, _words(mapping(policy)))
+    found = [
+        (text(f"{name}, {phase}" if name else phase, 255), _words(mapping(policy)))
         for name, stage in stages
         for phase, policy in mapping(stage).items()
     ]
+    return found[:MAX_PHASES]
 
 
 def _words(policy: Json) -> str:
     mode, hosts = text(policy.get("mode"), 20), policy.get("allowed_hosts")
     listed = [host for host in hosts if isinstance(host, str)][:MAX_HOSTS] if isinstance(hosts, list) else []
     if mode == "allowlist":
-        return ", ".join(text(host, 255) for host in listed) or "nothing"
+        words = ", ".join(text(host, 255) for host in listed) or "nothing"
+        return words if len(words) <= MAX_WORDS_CHARS else f"{words[:MAX_WORDS_CHARS]} …"
     return {"closed": "nothing", "open": "everything: the network is open"}.get(mode, mode or "unknown")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 
 from runs.indexing.columns import headline_reward
 from runs.indexing.values import Json, mapping, text
@@ -13,6 +14,8 @@ RESULT = "result.json"
 MAX_BYTES = 1024 * 1024
 MAX_WARNINGS = 100
 MAX_WARNING_CHARS = 2_000
+# Of all that are listed: they stand on each page of the trial.
+MAX_LISTED_CHARS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,9 @@ def remarks_on(trial: Trial, reader: Reader) -> Remarks:
     warnings = [text(warning, MAX_WARNING_CHARS) for warning in told] if isinstance(told, list) else []
     warnings = [warning for warning in warnings if warning]
     origin = mapping(result.get("regraded_from"))
-    return Remarks(tuple(warnings[:MAX_WARNINGS]), len(warnings), _origin(origin, reader) if origin else None)
+    lengths = accumulate(len(warning) for warning in warnings[:MAX_WARNINGS])
+    listed = tuple(warning for warning, n_chars in zip(warnings, lengths, strict=False) if n_chars <= MAX_LISTED_CHARS)
+    return Remarks(listed, len(warnings), _origin(origin, reader) if origin else None)
 
 
 def _origin(origin: Json, reader: Reader) -> Origin:

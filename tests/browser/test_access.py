@@ -141,6 +141,47 @@ def test_the_focus_is_visible_and_not_under_the_header(reader: "Page", world: Wo
         assert not shown[1], f"under the header: {shown[2]}"
 
 
+def test_the_header_shrinks_on_scroll_and_moves_nothing(reader: "Page", world: World) -> None:
+    long = make_trajectory(world.trial, [make_step(message="text\n\n" * 12) for _ in range(40)])
+    reader.goto(f"{world.trial.get_absolute_url()}?trajectory={long.pk}", wait_until="networkidle")
+    header, facts = reader.locator("[data-sticky]"), reader.locator(".trial-head .facts")
+
+    def measured() -> tuple[int, ...]:
+        header = "document.querySelector('[data-sticky]').offsetHeight"
+        found = reader.evaluate(f"[{header}, scrollY, document.querySelector('.steps').offsetTop]")
+        return tuple(round(figure) for figure in found)
+
+    whole, _, top = measured()
+    topbar = reader.evaluate("document.querySelector('.topbar').offsetHeight")
+    for y in (topbar + 1, topbar + 300, topbar + 1):
+        reader.evaluate(f"scrollTo(0, {y})")
+        facts.wait_for(state="hidden")
+        assert header.get_by_role("heading").is_visible()
+        assert header.get_by_role("link", name="Verifier").is_visible()
+        small, *rest = measured()
+        assert small < whole * 0.7
+        assert rest == [y, top]
+    reader.evaluate("scrollTo(0, 0)")
+    facts.wait_for()
+    assert measured() == (whole, 0, top)
+    reader.evaluate("scrollTo(0, 600)")
+    facts.wait_for(state="hidden")
+    reader.emulate_media(media="print")
+    assert facts.is_visible(), "paper has all of the header"
+    assert reader.evaluate("getComputedStyle(document.querySelector('[data-sticky]')).marginBlockEnd") == "0px"
+
+
+def test_what_a_search_found_fits_a_small_screen(reader: "Page", world: World) -> None:
+    make_trajectory(world.trial, [make_step(message="needle " + "hay" * 60) for _ in range(9)])
+    for width in (320, 360):
+        reader.set_viewport_size({"width": width, "height": 800})
+        reader.goto(f"{world.trial.get_absolute_url()}?q=needle")
+        reader.locator(".found > summary").click()
+        assert reader.locator(".found li").first.is_visible()
+        assert reader.evaluate(TOO_WIDE) == []
+        assert reader.evaluate(TOO_SMALL) == []
+
+
 def test_nothing_moves_for_those_who_ask_for_that(live_server: "LiveServer", world: World) -> None:
     with browser_page(live_server.url, reduced_motion="reduce") as (page, complaints):
         sign_in(page, live_server.url, world.owner)

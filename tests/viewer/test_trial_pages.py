@@ -237,6 +237,30 @@ def test_artifacts_with_odd_names_have_links_that_work(pages: Client, world: Wor
     assert "odd" in html_of(pages.get(link))
 
 
+def test_artifacts_are_a_tree_with_pictures_and_patches_to_look_at(pages: Client, world: World) -> None:
+    folder = Path(world.job.directory) / world.trial.name / "artifacts"
+    (folder / "plots").mkdir(parents=True)
+    (folder / "plots" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    (folder / "plots" / "b.png").write_text("no picture")
+    (folder / "fix.patch").write_text("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-old\n+new\n")
+    for name in ("plots/a.png", "plots/b.png", "fix.patch"):
+        make_artifact(world.trial, f"artifacts/{name}")
+    html = html_of(pages.get(url(world.trial, "trial-artifacts")))
+    assert re.search(r'data-depth="1"[^>]*>plots/<', html)
+    assert re.search(r'data-depth="2">\s*<a [^>]*>a.png</a>', html)
+
+    def page(name: str, query: str = "") -> str:
+        return html_of(pages.get(reverse("trial-file", args=[world.trial.pk, f"artifacts/{name}"]) + query))
+
+    image = reverse("trial-image", args=[world.trial.pk, "artifacts/plots/a.png"])
+    assert f'<img src="{image}"' in page("plots/a.png")
+    assert "<img" not in page("plots/b.png").partition("<main")[2]
+    assert "no picture" in page("plots/b.png")
+    assert "<ins" in page("fix.patch")
+    assert '<pre class="diff">' not in page("fix.patch", "?as=text")
+    assert "+new" in page("fix.patch", "?as=text")
+
+
 def test_hostile_steps_stay_text(pages: Client, world: World) -> None:
     bad = '<img src=x onerror=alert(1)><div hx-get="/x" hx-trigger="load">\u202e\x1b]8;;http://e.x\x07'
     call = {"tool_call_id": bad, "function_name": bad, "arguments": {bad: bad, "path": bad, "n": {bad: [bad]}}}

@@ -19,9 +19,11 @@ NOTHING = "–"
 
 @register.filter
 def seconds(value: float | None) -> str:
-    """A duration: 0.8 s, 42 s, 5m 15s, 2h 04m."""
+    """A duration: 12 ms, 0.8 s, 42 s, 5m 15s, 2h 04m."""
     if value is None:
         return NOTHING
+    if 0 < value < 0.095:
+        return f"{value * 1000:.0f} ms" if value >= 0.0005 else "0 ms"
     if value < 10:
         return f"{value:.1f} s"
     if value < 60:

@@ -9,19 +9,28 @@ from django.views.decorators.http import require_safe
 
 from runs.queries import get_trial_for
 from viewer.downloads import attachment, inline_picture
-from viewer.files import FileMissing, looks_binary, open_file, read_text
+from viewer.files import FileMissing, is_picture, looks_binary, open_file, read_text
+from viewer.shown_changes import shown_changes
 from viewer.views.trial import raw_of, trial_context
+
+PATCHES = (".patch", ".diff")
 
 
 @require_safe
 def show_file(request: HttpRequest, pk: int, path: str) -> HttpResponse:
-    """A file of the trial directory as text: its head, its tail, and a link to the whole."""
+    """A file of the trial directory: the ends of a text, a picture, a patch as a diff (with `?as=text` as it is)."""
     tab = "artifacts" if path.startswith("artifacts/") else "verifier" if path.startswith("verifier/") else "logs"
     trial, context = trial_context(request, pk, tab)
     file = read_text(trial, path)
     if file is None:
         raise Http404("There is no such file in the trial directory.")
-    context |= {"file": file, "is_binary": looks_binary(file), "is_output": not path.endswith((".json", ".md"))}
+    is_patch = path.lower().endswith(PATCHES) and request.GET.get("as") != "text"
+    context |= {
+        "file": file,
+        "is_binary": looks_binary(file),
+        "is_picture": is_picture(trial, path),
+        "changes": shown_changes(trial, path) if is_patch else None,
+    }
     return render(request, "viewer/file.html", context)
 
 

@@ -1,6 +1,7 @@
 """The page of one trial: its header, and one view a tab."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -23,8 +24,12 @@ from viewer.rendering.cutting import cut
 from viewer.repeat import repeat_of
 from viewer.result import remarks_on
 from viewer.services import service_logs
+from viewer.tree import tree_of
 
 MAX_PAGE_BYTES = 950_000
+MAX_FILES = 1_000
+# So many where their names are too long for a page.
+FEW_FILES = 30
 
 
 def trial_context(request: HttpRequest, pk: int, tab: str) -> tuple[Trial, dict[str, Any]]:
@@ -79,11 +84,22 @@ def step_detail(request: HttpRequest, pk: int, trajectory_pk: int, number: int) 
         "card": card,
         "raw": cut(json.dumps(raw_of(step), ensure_ascii=False, indent=2), max_chars=ALONE_CHARS),
     }
-    page = render(request, "viewer/step.html", context)
-    if len(page.content) < MAX_PAGE_BYTES:
-        return page
-    # Escapes and colours can make a text many times longer: the raw form is what is left then.
-    return render(request, "viewer/step.html", context | {"card": None})
+    # The raw form is what is left then.
+    return within_page(request, "viewer/step.html", context, {"card": None})
+
+
+def within_page(request: HttpRequest, template: str, context: dict[str, Any], *less: dict[str, Any]) -> HttpResponse:
+    """The page; while it is above MAX_PAGE_BYTES, with one after another of these changes to its context.
+
+    Escapes and colours can make a text many times longer, so that only what was rendered tells its size.
+    """
+    page = render(request, template, context)
+    for changes in less:
+        if len(page.content) < MAX_PAGE_BYTES:
+            break
+        context = context | changes
+        page = render(request, template, context)
+    return page
 
 
 def raw_of(step: Step) -> dict[str, Any]:
@@ -108,15 +124,28 @@ def verifier(request: HttpRequest, pk: int) -> HttpResponse:
         "details": read_text(trial, f"{folder}/reward-details.json"),
         "files": list_files(trial, folder),
     }
-    return render(request, "viewer/verifier.html", context)
+    tests, left_out = context["tests"], ["reward-details.json", "test-stdout.txt"]
+    return within_page(
+        request,
+        "viewer/verifier.html",
+        context,
+        {"details": None, "left_out": left_out[:1]},
+        {"tests": tests and tests.shortened()},
+        {"output": None, "left_out": left_out},
+    )
 
 
 @require_safe
 def artifacts(request: HttpRequest, pk: int) -> HttpResponse:
     """What the trial left."""
     trial, context = trial_context(request, pk, "artifacts")
-    context["page"] = artifacts_page(trial, cursor=request.GET.get("after", ""))
-    return render(request, "viewer/artifacts.html", context)
+    cursor = request.GET.get("after", "")
+    page = artifacts_page(trial, cursor=cursor)
+    answer = render(request, "viewer/artifacts.html", context | {"page": page, "rows": list(tree_of(page.items))})
+    if len(answer.content) < MAX_PAGE_BYTES:
+        return answer
+    page = artifacts_page(trial, cursor=cursor, limit=20)
+    return render(request, "viewer/artifacts.html", context | {"page": page, "rows": list(tree_of(page.items))})
 
 
 @require_safe
@@ -126,10 +155,12 @@ def logs(request: HttpRequest, pk: int) -> HttpResponse:
     folders = ["agent", *(f"steps/{step.get('step_name', '')}/agent" for step in context["task_steps"][:20])]
     context |= {
         "log": read_text(trial, "trial.log"),
-        "files": [entry for folder in folders for entry in list_files(trial, folder)],
+        "files": [entry for folder in folders for entry in list_files(trial, folder)][:MAX_FILES],
         "services": service_logs(trial),
     }
-    return render(request, "viewer/logs.html", context)
+    links, files = [replace(log, file=None) for log in context["services"]], context["files"]
+    few = {"files": files[:FEW_FILES], "n_more_files": max(0, len(files) - FEW_FILES)}
+    return within_page(request, "viewer/logs.html", context, {"services": links}, few)
 
 
 @require_safe
@@ -138,7 +169,8 @@ def network(request: HttpRequest, pk: int) -> HttpResponse:
     trial, context = trial_context(request, pk, "network")
     context |= {"policy": read_policy(trial), "log": read_network(trial)}
     context["is_open"] = any("open" in words for _, words in context["policy"])
-    return render(request, "viewer/network.html", context)
+    log = context["log"]
+    return within_page(request, "viewer/network.html", context, {"log": log and log.shortened()})
 
 
 @require_safe

@@ -27,8 +27,8 @@ function isTaken(event) {
 }
 
 function goTo(steps, direction) {
-  const top = document.querySelector("[data-sticky]")?.getBoundingClientRect().bottom ?? 0;
-  const edge = Math.max(0, top) + 24;
+  // Just below where a step goes that is walked to: the header may shrink on the way there.
+  const edge = (parseFloat(getComputedStyle(document.documentElement).scrollPaddingBlockStart) || 0) + 12;
   const tops = steps.map((step) => step.getBoundingClientRect().top);
   // The step that is being read has its top at the edge or above it.
   const wanted = direction > 0 ? steps[tops.findIndex((y) => y > edge)] : steps[tops.findLastIndex((y) => y < edge - 36)];

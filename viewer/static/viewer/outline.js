@@ -52,7 +52,10 @@ for (const panel of document.querySelectorAll("details[data-fold]")) {
 const panel = document.querySelector("details.outline");
 const header = document.querySelector("[data-sticky]");
 if (panel && header) {
-  new ResizeObserver(() => (panel.style.insetBlockStart = `${header.offsetHeight + 12}px`)).observe(header);
+  new ResizeObserver(() => {
+    panel.style.insetBlockStart = `${header.offsetHeight + 12}px`;
+    panel.style.maxBlockSize = `calc(100vh - ${header.offsetHeight + 24}px)`;
+  }).observe(header);
 }
 
 watch();
