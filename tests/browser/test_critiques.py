@@ -132,6 +132,16 @@ def test_a_citation_of_another_trajectory_opens_it_there(reader: "Page", world: 
     reader.wait_for_function("() => CSS.highlights.get('quote')?.size === 0")
 
 
+def test_a_quote_with_the_name_of_an_argument_marks_what_the_page_shows_of_it(
+    reader: "Page", world: World, critique: Critique
+) -> None:
+    long = world.trial.trajectories.get(position=1)
+    made = make_citation(critique.claims.all()[1], trajectory=long, step=120, quote="command: pytest -q")
+    reader.goto(f"{critique.get_absolute_url()}?cite={made.pk}#step-120")
+    reader.wait_for_function("() => CSS.highlights.get('quote')?.size")
+    assert reader.evaluate(MARKED) == ["pytest -q"]
+
+
 def test_a_step_that_is_not_loaded_is_fetched_and_back_goes_back(
     reader: "Page", world: World, critique: Critique
 ) -> None:

@@ -39,9 +39,9 @@ function rangesOf(parts, { text, places }) {
 function mark(step, quote) {
   if (!CSS.highlights) return;
   const letters = lettersOf(step);
-  // As it is; as JSON spells it; and without the line numbers that tools put before lines.
+  // As it is; as JSON spells it; without the line numbers of tools, and without the arguments' names of critics' text.
   const plain = quote.replace(/\\[nt]/g, " ").replace(/\\(["\\])/g, "$1");
-  const spellings = [quote, plain, quote.replace(/^\s*\d+(?:→|\t|: ?|\s)/gm, "")];
+  const spellings = [quote, plain, quote.replace(/^\s*\d+(?:→|\t|: ?|\s)/gm, ""), quote.replace(/^\w+: /gm, "")];
   const found = spellings
     .map((words) => rangesOf(words.split(GAP).map(bare).filter(Boolean), letters))
     .find((ranges) => ranges.length) ?? [];
