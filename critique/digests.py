@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from critique.models import Critique, Rubric, Subject
@@ -18,6 +18,7 @@ from runs.indexing.stamps import RESULT
 from runs.indexing.values import first_text, mapping
 
 MAX_RESULT_BYTES: Final = 64 * 1024 * 1024
+LOOKED_AT: Final = 20
 
 TASK_GONE: Final = "the task's directory is no longer there"
 TASK_CHANGED: Final = "the task's files changed"
@@ -105,6 +106,8 @@ def refresh_staleness(critiques: Iterable[Critique]) -> int:
     Three queries for any number of them, and a look at the files of each trial and task, once each.
     """
     wanted = [critique.pk for critique in critiques]
+    if not wanted:
+        return 0
     rows = list(Critique.objects.filter(pk__in=wanted).select_related("run__rubric"))
     newest, seen = _newest_versions(rows), dict[tuple[Path | None, Path | None], SourceFiles]()
     changed = []
@@ -116,6 +119,32 @@ def refresh_staleness(critiques: Iterable[Critique]) -> int:
     if changed:
         Critique.objects.bulk_update(changed, ["stale_reasons", "is_stale"])
     return len(changed)
+
+
+def look_again(critiques: QuerySet[Critique], *, limit: int = LOOKED_AT) -> int:
+    """Find out which of the newest of these have become stale, before they are shown; how many did.
+
+    One that is stale stays so until its job is indexed: what has changed is not read again and again.
+    """
+    return refresh_staleness(critiques.filter(is_stale=False).only("pk").order_by("-pk")[:limit])
+
+
+def outdate(rubric: Rubric) -> int:
+    """Say of the critiques by earlier versions of a rubric that there is this one; how many. No file is looked at."""
+    versions = Rubric.objects.filter(project=rubric.project_id, name=rubric.name)
+    if versions.filter(version__gt=rubric.version).exists():
+        return 0
+    earlier = versions.filter(version__lt=rubric.version)
+    rows = list(Critique.objects.filter(run__rubric__in=earlier).only("pk", "stale_reasons"))
+    for row in rows:
+        others = [reason for reason in row.stale_reasons if not reason.startswith(_newer(rubric.name))]
+        row.stale_reasons, row.is_stale = [*others, f"{_newer(rubric.name)}{rubric.version}"], True
+    Critique.objects.bulk_update(rows, ["stale_reasons", "is_stale"], batch_size=500)
+    return len(rows)
+
+
+def _newer(name: str) -> str:
+    return f"rubric {name} has a newer version "
 
 
 type Versions = Mapping[tuple[int | None, str], int]
@@ -141,7 +170,7 @@ def _moved(critique: Critique, newest: Versions, seen: dict[tuple[Path | None, P
     rubric = critique.run.rubric
     version = newest.get((rubric.project_id, rubric.name), 0) if rubric else 0
     if rubric and version > rubric.version:
-        reasons.append(f"rubric {rubric.name} has a newer version {version}")
+        reasons.append(f"{_newer(rubric.name)}{version}")
     return reasons
 
 

@@ -15,6 +15,9 @@ from pier_site.accounts.visibility import Hideable, hidden_from, projects_of
 from runs.errors import InputInvalid
 from runs.models import Job, Trajectory, Trial
 
+# The name of the critique that sums up the other ones of its run.
+SUMMARY = "run-summary"
+
 
 class RubricFrozen(InputInvalid):
     """A rubric that a critique was made by never changes: publish a new version of it."""
@@ -162,6 +165,8 @@ class Outcome(models.TextChoices):
 
 
 VALID_OUTCOMES = (Outcome.VALID, Outcome.REPAIRED)
+# Of critiques: valid, and not of the run that it is part of, since what it says is said of no trial.
+COUNTED = Q(outcome__in=VALID_OUTCOMES) & (~Q(trial__name=SUMMARY) | Q(run__subject=Subject.RUN))
 
 
 class CritiqueQuerySet(models.QuerySet["Critique"]):
@@ -174,6 +179,10 @@ class CritiqueQuerySet(models.QuerySet["Critique"]):
     def valid(self) -> Self:
         """Those whose output keeps the contract."""
         return self.filter(outcome__in=VALID_OUTCOMES)
+
+    def counted(self) -> Self:
+        """Those that distributions count."""
+        return self.filter(COUNTED)
 
 
 class Critique(models.Model):

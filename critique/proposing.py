@@ -8,7 +8,10 @@ from critique.models import Critique, CritiqueRun, Rubric
 from critique.starting import start_run
 from pier_site.accounts.models import User
 from runs.errors import InputInvalid
-from runs.models import Job
+from runs.models import Job, Origin
+
+# Programs whose runs only they can go on with.
+PEERS = (Origin.PIER, Origin.HARBOR)
 
 
 def propose(
@@ -80,4 +83,6 @@ def start_again(run: CritiqueRun) -> None:
         raise InputInvalid(f"{run.name} is a plan: approve it first")
     if run.job is not None and run.job.is_live:
         raise InputInvalid(f"{run.name} is still at work")
+    if run.job is not None and run.job.origin in PEERS:
+        raise InputInvalid(f"{run.name} was written by {run.job.origin}: it cannot go on here")
     start_run(run)

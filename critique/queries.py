@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet
 from django.db.models.functions import Left
 from django.shortcuts import get_object_or_404
 
-from critique.models import VALID_OUTCOMES, Citation, Claim, Critique, CritiqueRun, Outcome, Rubric
+from critique.models import COUNTED, Citation, Claim, Critique, CritiqueRun, Outcome, Rubric
 from pier_site.accounts.visibility import Hideable, hidden_from
 from runs.models import Purpose, Trial
 from runs.queries import Key, Page, Reader, keyset_page, storable
@@ -25,7 +25,6 @@ CLAIM_CHARS = 2_000
 QUOTE_CHARS = 400
 SEVERITIES = tuple(reversed(Claim.Severity.values))
 
-VALID = Q(outcome__in=VALID_OUTCOMES)
 NEWEST = (Key("id", int, is_descending=True),)
 BY_SOURCE = (Key("source_name", storable), Key("id", int))
 
@@ -174,6 +173,16 @@ def summary_for(reader: Reader, run: CritiqueRun) -> str:
     return "" if is_hidden else run.summary
 
 
+def n_unchecked_in(reader: Reader, run: CritiqueRun) -> int:
+    """How many suggested checks of a run that asks for them were not run yet; one query, or none."""
+    checks = run.config.get("checks") if isinstance(run.config, dict) else None
+    if not isinstance(checks, dict) or checks.get("enabled") is not True:
+        return 0
+    critiques = Critique.objects.visible_to(reader).filter(run=run).counted()
+    claims = Claim.objects.filter(critique__in=critiques, check_outcome=Claim.CheckOutcome.NONE)
+    return claims.exclude(suggested_check__isnull=True).count()
+
+
 def critique_by(reader: Reader, trial: Trial) -> Critique | None:
     """The critique that a trial was for, where it is a critic's."""
     if trial.job.purpose != Purpose.CRITIQUE:
@@ -193,8 +202,8 @@ def runs_page(reader: Reader, *, cursor: str = "", limit: int = ROWS_ON_A_PAGE, 
         row["run"]: {**row}
         for row in counted.annotate(
             n_all=Count("pk"),
-            n_good=Count("pk", filter=VALID & Q(rating=Critique.Rating.GOOD)),
-            n_bad=Count("pk", filter=VALID & Q(rating=Critique.Rating.BAD)),
+            n_good=Count("pk", filter=COUNTED & Q(rating=Critique.Rating.GOOD)),
+            n_bad=Count("pk", filter=COUNTED & Q(rating=Critique.Rating.BAD)),
             n_invalid=Count("pk", filter=Q(outcome__in=(Outcome.INVALID, Outcome.FAILED))),
         )
     }
@@ -219,10 +228,10 @@ class RowFilter:
         """Those of `critiques` that are listed."""
         if self.rating:
             # What stayed invalid rates nothing, whatever it says.
-            rated = VALID & ~Q(rating="")
+            rated = COUNTED & ~Q(rating="")
             critiques = critiques.filter(~rated if self.rating == "none" else rated & Q(rating=self.rating))
         if self.tag:
-            critiques = critiques.filter(tags__name=self.tag.replace("\0", ""))
+            critiques = critiques.filter(COUNTED, tags__name=self.tag.replace("\0", ""))
         if self.outcome:
             critiques = critiques.filter(outcome=self.outcome)
         if self.critic:

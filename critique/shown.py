@@ -99,7 +99,7 @@ def verdict_of(critique: Critique) -> Verdict:
         return Verdict(status, "info" if status == "running" else "quiet")
     tones = {Outcome.INVALID: "warn", Outcome.FAILED: "warn"}
     if critique.outcome in tones:
-        return Verdict(Outcome(critique.outcome).label, tones[Outcome(critique.outcome)])
+        return Verdict(Outcome(critique.outcome).label.lower(), tones[Outcome(critique.outcome)])
     return Verdict("no rating", "quiet")
 
 

@@ -99,9 +99,11 @@ def _told(directory: Path) -> Told | None:
         record = read_record(directory / RECORD)
         path = directory / "artifacts" / RESULT_FILE
         text = read_text(path, MAX_RESULT_BYTES, within=directory, lenient=True)
-        # The rubric's schema was applied when it was written; what counts here is that it can be told.
+        # The rubric's schema was applied when it was written: the record says with what outcome.
         result = parse_result(text.encode("utf-8", "replace"), {})
     except (FileUnreadable, ContractBroken):
+        return None
+    if not record.is_valid:
         return None
     checked = read_citations(directory)
     return Told(directory.name, record, result, None if checked is None else checked.n_unverified)

@@ -82,18 +82,18 @@ def bars(counts: Iterable[tuple[str, int]], tones: Mapping[str, str] | None = No
 
 
 def tables_of(reader: Reader, run: CritiqueRun) -> RunTables:
-    """Count a run; seven queries, whatever its size."""
+    """Count a run; eight queries, whatever its size."""
     critiques = Critique.objects.visible_to(reader).filter(run=run)
-    sums = critiques.aggregate(
-        n=Count("pk"), stale=Count("pk", filter=Q(is_stale=True)), claims=Sum("n_claims"),
-        citations=Sum("n_citations"), unverified=Sum("n_unverified"),
-    )  # fmt: skip
-    ratings = Counter(dict(_counted(critiques.valid(), "rating")))
+    # What stayed invalid is listed, and counts for nothing.
+    counted = critiques.counted()
+    sums = critiques.aggregate(n=Count("pk"), stale=Count("pk", filter=Q(is_stale=True)))
+    sums |= counted.aggregate(claims=Sum("n_claims"), citations=Sum("n_citations"), unverified=Sum("n_unverified"))
+    ratings = Counter(dict(_counted(counted, "rating")))
     outcomes = Counter(dict(_counted(critiques, "outcome")))
-    claims = Claim.objects.filter(critique__in=critiques)
+    claims = Claim.objects.filter(critique__in=counted)
     severities = Counter(dict(claims.order_by().values_list("severity").annotate(Count("pk"))))
     checks = Counter(dict(claims.order_by().values_list("check_outcome").annotate(Count("pk"))))
-    tags = CritiqueTag.objects.filter(critique__in=critiques).order_by().values_list("name").annotate(n=Count("pk"))
+    tags = CritiqueTag.objects.filter(critique__in=counted).order_by().values_list("name").annotate(n=Count("pk"))
     rewards, n_alike, n_rewarded = _against_rewards(critiques)
     return RunTables(
         n_critiques=sums["n"],

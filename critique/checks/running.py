@@ -5,7 +5,7 @@ The network is closed; no variable of the agent, of the verifier or of the job i
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -85,6 +85,14 @@ async def run_check(
     return run.write(outcome, reason)
 
 
+def unchecked(result: CritiqueResult, folder: Path, config: ChecksConfig) -> Iterator[tuple[int, ClaimModel]]:
+    """The first `max_per_critique` claims that suggest a check, without those whose check left a record in `folder`."""
+    suggesting = [(number, claim) for number, claim in enumerate(result.claims, start=1) if claim.suggested_check]
+    for number, claim in suggesting[: config.max_per_critique]:
+        if not record_path(folder, number).exists():
+            yield number, claim
+
+
 async def run_checks(
     source: Path,
     result: CritiqueResult,
@@ -94,11 +102,9 @@ async def run_checks(
     config: ChecksConfig,
     on_record: OnRecord | None = None,
 ) -> list[CheckRecord]:
-    """Run the checks of a critique's claims, one after the other, the first `max_per_critique` of them."""
+    """Run the checks of a critique's claims that were not run yet, one after the other, as `unchecked` says."""
     records: list[CheckRecord] = []
-    for number, claim in enumerate(result.claims, start=1):
-        if claim.suggested_check is None or len(records) >= config.max_per_critique:
-            continue
+    for number, claim in list(unchecked(result, folder, config)):
         record = await run_check(
             source, claim, number=number, folder=folder, open_sandbox=open_sandbox, limit_sec=config.timeout_sec
         )

@@ -6,7 +6,7 @@ from typing import Any
 from critique.indexing.draft import ClaimDraft, CritiqueDraft
 from critique.indexing.markers import replace_claim_markers
 from critique.indexing.run_rows import run_of
-from critique.models import Citation, Claim, Critique, CritiqueRun, CritiqueTag, Outcome, Subject
+from critique.models import VALID_OUTCOMES, Citation, Claim, Critique, CritiqueRun, CritiqueTag, Outcome, Subject
 from runs.models import LIVE, Status, Trajectory, Trial
 
 CLAIM_COLUMNS = [
@@ -45,7 +45,8 @@ def write_critique(trial: Trial, draft: CritiqueDraft) -> Critique:
     citations = _write_claims(critique, draft.claims, trajectories)
     replace_claim_markers(critique, citations, trajectories, before=known.source_trial_id if known else None)
     if draft.subject is Subject.RUN and run.subject != Subject.RUN:
-        CritiqueRun.objects.filter(pk=run.pk).update(summary=critique.feedback)
+        said = critique.feedback if outcome in VALID_OUTCOMES else ""
+        CritiqueRun.objects.filter(pk=run.pk).update(summary=said)
     return critique
 
 

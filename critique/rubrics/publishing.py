@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
+from critique.digests import outdate
 from critique.models import Rubric, RubricFrozen
 from critique.rubrics.files import RubricText
 from pier_site.accounts.models import Project, User
@@ -37,9 +38,11 @@ def publish(text: RubricText, project: Project, *, by: User | None = None) -> Ru
         version = text.version or (rows[0].version + 1 if rows else 1)
         try:
             with transaction.atomic():
-                return Rubric.objects.create(
+                made = Rubric.objects.create(
                     project=project, name=text.name, version=version, created_by=by, **_columns(text)
                 )
+                outdate(made)
+                return made
         except IntegrityError:
             # Somebody else has just taken this version: it may even have the same content.
             continue
@@ -49,7 +52,9 @@ def publish(text: RubricText, project: Project, *, by: User | None = None) -> Ru
 def publish_builtin(text: RubricText) -> Rubric:
     """The row of a rubric that comes with the site; raises RubricFrozen where it was used with another content."""
     columns = _columns(text) | {"is_builtin": True}
-    rubric, _ = Rubric.objects.get_or_create(project=None, name=text.name, version=text.version, defaults=columns)
+    rubric, is_new = Rubric.objects.get_or_create(project=None, name=text.name, version=text.version, defaults=columns)
+    if is_new:
+        outdate(rubric)
     if rubric.digest == text.digest:
         return rubric
     if rubric.runs.exists():

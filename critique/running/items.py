@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from critique.formats.config import CritiqueRunConfig, SelectionConfig
-from critique.formats.records import RECORD, read_record
+from critique.formats.records import METADATA, RECORD, read_record
+from critique.models import SUMMARY
 from critique.running.selection import Refusal, read_trial, select_trials
 from runs.errors import FileUnreadable, InputInvalid, TaskInvalid
 from runs.formats.job import EnvironmentConfig
 from runs.formats.task_directory import Task, find_tasks, load_task
 from runs.trial.sandbox import refuse_unsupported_task
 
-SUMMARY = "run-summary"
 # Names that the run's own files have or may get, and the critique of the whole run.
 TAKEN = frozenset(
     {SUMMARY, "config.json", "result.json", "job.log", "prompt.md", "telemetry.json", "analysis.json", "analysis.md"}
@@ -121,16 +121,27 @@ def _asked_about(config: CritiqueRunConfig) -> _Subject:
         trial = selection.trials[0]
         return _Subject("trial", trial.name, trial.task, trial.directory)
     parent = parent_directory(config)
-    record = read_record(parent / RECORD)
-    if record.subject == "task":
-        return _Subject("task", record.source_name, _task_named(config.source_dir, record.source_name), None, parent)
-    if record.subject == "run":
+    subject, name = _about(parent)
+    if subject == "task":
+        return _Subject("task", name, _task_named(config.source_dir, name), None, parent)
+    if subject == "run":
         raise InputInvalid(f"{config.parent} is about a whole run: ask about a critique of one trial or task")
-    source = config.source_dir / record.source_name
+    source = config.source_dir / name
     try:
-        return _Subject("trial", record.source_name, read_trial(source).task, source, parent)
+        return _Subject("trial", name, read_trial(source).task, source, parent)
     except FileUnreadable as error:
         raise InputInvalid(f"{config.parent}: the trial that it is about is gone: {error}") from None
+
+
+def _about(critique: Path) -> tuple[Kind, str]:
+    """What a critique is about; one of Pier's, of the trial whose name it has. Raises FileUnreadable."""
+    try:
+        record = read_record(critique / RECORD)
+    except FileUnreadable:
+        if (critique / RECORD).exists() or not (critique / METADATA).is_file():
+            raise
+        return "trial", critique.name
+    return record.subject, record.source_name
 
 
 def parent_directory(config: CritiqueRunConfig) -> Path:

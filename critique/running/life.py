@@ -157,12 +157,16 @@ class CriticLife(TrialLife):
             self.findings.prompt = self.assignment.prompt(staged, whole.name)
             self.findings.digests = await asyncio.to_thread(self._digests)
             spec = critic_spec(plan, task, self.agent, staged.folder)
-            async with opened(self.open_sandbox(spec), record.log) as sandbox:
-                await self._set_up(task, sandbox)
-                if not takes_mounts(plan):
-                    await lay_input(sandbox, staged.folder)
-                await self._criticise(task, sandbox)
-            await asyncio.to_thread(self._check, staged)
+            try:
+                async with opened(self.open_sandbox(spec), record.log) as sandbox:
+                    await self._set_up(task, sandbox)
+                    if not takes_mounts(plan):
+                        await lay_input(sandbox, staged.folder)
+                    await self._criticise(task, sandbox)
+            except CritiqueInvalid:
+                await asyncio.to_thread(self._check, staged, self._readable())
+                raise
+            await asyncio.to_thread(self._check, staged, self.findings.result)
 
     async def _criticise(self, task: Task, sandbox: Sandbox) -> None:
         """The work, and where its output is not what was asked for, one round more. Raises CritiqueInvalid."""
@@ -231,13 +235,19 @@ class CriticLife(TrialLife):
         )
         return digests_of(task=item.task if item.subject != "run" else None, trial=item.source, made_by=made_by)
 
-    def _check(self, staged: Staged) -> None:
+    def _check(self, staged: Staged, result: CritiqueResult | None) -> None:
         """Look for every quote where the critic says that it is, in what it was given."""
-        if self.findings.result:
-            checked = check_citations(
-                self.findings.result, input_folder=staged.folder, trial_directory=self.assignment.item.source
-            )
+        if result:
+            source = self.assignment.item.source
+            checked = check_citations(result, input_folder=staged.folder, trial_directory=source)
             write_citations(self.record.directory.root, checked)
+
+    def _readable(self) -> CritiqueResult | None:
+        """Of an output that is not what the rubric asks for, what can be shown all the same."""
+        try:
+            return read_output(self.folders.artifacts, {})
+        except ContractBroken:
+            return None
 
 
 def _hurried(task: Task) -> Task:

@@ -10,11 +10,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from critique.formats.config import CRITIQUES_FOLDER, ChecksConfig, CritiqueRunConfig, SelectionConfig
-from critique.formats.records import RUN_CONFIG, read_run_config
+from critique.formats.records import METADATA, RECORD, RUN_CONFIG, read_run_config
 from critique.models import Critique
 from critique.rubrics.loading import find_rubric
 from pier_site.accounts.models import Project
-from runs.errors import InputInvalid
+from runs.errors import FileUnreadable, InputInvalid
 from runs.formats.job import AgentConfig, JobConfig
 from runs.formats.reading import read_text
 from runs.formats.task_directory import find_tasks
@@ -113,12 +113,19 @@ def asked_place(critique: str) -> Place:
     run = directory.parent
     if run.parent.name != CRITIQUES_FOLDER or not directory.is_dir():
         raise InputInvalid(f"{directory} is no critique: its directory is <job>/{CRITIQUES_FOLDER}/<run>/<name>")
-    then = read_run_config(run / RUN_CONFIG)
+    parent = f"{run.name}/{directory.name}"
+    try:
+        then = read_run_config(run / RUN_CONFIG)
+    except FileUnreadable:
+        if (directory / RECORD).exists() or not (directory / METADATA).is_file():
+            raise
+        # Pier's: it is about a trial of the job that it lies in.
+        return Place(source=run.parent.parent, critiques=run.parent, parent=parent)
     return Place(
         source=then.source_dir,
         critiques=run.parent,
         is_of_tasks=then.subject == "task",
-        parent=f"{run.name}/{directory.name}",
+        parent=parent,
         critics=tuple(then.critics[:1]),
     )
 

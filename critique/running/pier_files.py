@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from asyncio import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ from critique.formats.records import (
 from critique.running.output import CritiqueInvalid
 from runs.agents.registry import agent_name
 from runs.files import write_atomically
-from runs.formats.result import TrialResult, model_info_of
+from runs.formats.result import ExceptionInfo, TrialResult, model_info_of
 from runs.indexing.columns import label_of
 from runs.trial.directory import TrialDirectory
 from runs.trial.plan import TrialPlan
@@ -77,7 +78,7 @@ def record_of(assignment: "Assignment", findings: "Findings", result: TrialResul
         parent=config.parent,
         question=config.question,
         outcome=_outcome(findings, failure.exception_type if failure else ""),
-        failure=failure.exception_message[:MAX_FAILURE_CHARS] if failure and not findings.result else "",
+        failure=_failure(failure) if failure and not findings.result else "",
         problems=findings.problems,
         partial=findings.partial,
         notes=findings.notes,
@@ -92,6 +93,13 @@ def _digests(findings: "Findings", result: TrialResult) -> dict[str, Any]:
         "agent": f"{result.agent_info.name} {result.agent_info.version}",
     }
     return findings.digests.model_copy(update=known).model_dump(mode="json")
+
+
+def _failure(info: ExceptionInfo) -> str:
+    """Why there is no valid result, also where the exception had nothing to say."""
+    if info.exception_type == CancelledError.__name__:
+        return "the critic was cancelled before it ended"
+    return info.exception_message[:MAX_FAILURE_CHARS] or f"the critic ended with {info.exception_type}"
 
 
 def _outcome(findings: "Findings", failure: str) -> Literal["valid", "repaired", "invalid", "failed"]:

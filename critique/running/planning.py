@@ -10,10 +10,10 @@ from uuid import UUID
 
 from critique.formats.config import CritiqueRunConfig
 from critique.formats.records import RUN_CONFIG, read_run_config
-from critique.models import Rubric
+from critique.models import SUMMARY, Rubric
 from critique.rubrics.loading import RubricText, find_rubric, text_of
 from critique.running.cost import CostEstimate, estimate, reading_bytes
-from critique.running.items import SUMMARY, Item, items_of, load_critics_task
+from critique.running.items import Item, items_of, load_critics_task
 from critique.running.sandbox import critic_network
 from critique.running.selection import Refusal
 from critique.running.standing import refuse_changes, standing_of
@@ -96,6 +96,9 @@ def plan_run(config: CritiqueRunConfig, project: Project | None = None) -> Plan:
     row = _rubric(config, project)
     rubric = text_of(row) if row else None
     if rubric:
+        # A question goes to whatever the critique was about that it is on.
+        if config.question is None and (rubric.subject == "task") != (config.subject == "task"):
+            raise InputInvalid(f"{rubric.label} is about {rubric.subject}s: {config.source_dir} has {config.subject}s")
         named = {"rubric": rubric.label, "rubric_digest": rubric.digest, "subject": rubric.subject}
         config = config.model_copy(update=named)
     if config.question is None:

@@ -33,7 +33,8 @@ def _of_plan(plan: Plan) -> Iterator[str]:
     config, wanted = plan.config, plan.wanted
     sources = list(dict.fromkeys(item.source_name for item in wanted if not item.is_summary))
     by = config.rubric or "a prompt"
-    yield f"{config.path}: {_count(len(wanted), 'critique')} of {_count(len(sources), config.subject)}, by {by}"
+    of = f"of {_count(len(sources), config.subject)}" if sources else "of the whole run"
+    yield f"{config.path}: {_count(len(wanted), 'critique')} {of}, by {by}"
     yield from _some("of", sources)
     n_of = Counter(item.critic for item in wanted)
     for number, critic in enumerate(config.critics, start=1):
@@ -82,7 +83,7 @@ def _of_outcome(outcome: Outcome) -> Iterator[str]:
     if outcome.run and outcome.run.was_cancelled:
         parts.append("cancelled")
     yield f"{', '.join(parts)}: {outcome.row.directory}"
-    critiques = Critique.objects.filter(run=outcome.row).valid()
+    critiques = Critique.objects.filter(run=outcome.row).counted()
     ratings = critiques.exclude(rating="").order_by("rating").values_list("rating").annotate(n=Count("pk"))
     tags = critiques.exclude(tags=None).values_list("tags__name").annotate(n=Count("pk")).order_by("-n", "tags__name")
     told = [f"{name} {n}" for name, n in (*ratings, *tags[:SHOWN])]

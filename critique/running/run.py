@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,11 @@ from uuid import UUID, uuid4
 from critique.formats.contract import RESULT_FILE
 from critique.formats.records import RECORD, CritiqueRecord, read_record
 from critique.inputs.staging import Subject
-from critique.models import CritiqueRun
-from critique.running.afterwards import check_claims, report
+from critique.models import SUMMARY, CritiqueRun
+from critique.running.afterwards import check_claims, is_unchecked, report
 from critique.running.directory import RunDirectory, make_directory, move_aside, write_settings
 from critique.running.inputs import Inputs
-from critique.running.items import SUMMARY, Item
+from critique.running.items import Item
 from critique.running.life import Assignment, run_critique
 from critique.running.planning import Plan, job_config_of, trial_plan_of
 from critique.running.rows import begin_rows, run_row
@@ -86,7 +87,8 @@ def _run_held(
     row = run_row(plan, project, run=run, approved_by=approved_by)
     if not chosen:
         # It may have been stopped before what follows its critics was done.
-        _follow_up(plan, row, open_sandbox)
+        with suppress(KeyboardInterrupt):
+            _follow_up(plan, row, open_sandbox)
         return Outcome(row, None, records_of(plan))
     trial_ids = begin_rows(row, plan, plans, chosen, run_id)
     write_settings(plan)

@@ -1,5 +1,6 @@
 """Critique runs: the list, and the page of one, which is a plan until somebody approves it."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +10,8 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from critique.models import CritiqueRun, Outcome
-from critique.queries import RowFilter, critiques_in, get_run_for, runs_page, summary_for
+from critique.proposing import PEERS
+from critique.queries import RowFilter, critiques_in, get_run_for, n_unchecked_in, runs_page, summary_for
 from critique.shown import verdict_of
 from critique.starting import end_of_log
 from critique.tables import RunTables, compare, tables_of
@@ -20,6 +22,8 @@ from runs.queries import get_job_for
 
 MAX_COMPARED_RUNS = 6
 MAX_ITEMS_LISTED = 500
+TIME_TO_BEGIN = timedelta(seconds=30)
+TIME_FOR_CHECKS = timedelta(minutes=10)
 
 
 @require_safe
@@ -51,12 +55,15 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponse:
     is_live = run.job is not None and run.job.is_live
     end = timezone.now() if is_live else (run.job.finished_at if run.job else None)
     has_begun = run.job is not None
+    n_unchecked = n_unchecked_in(request.user, run)
     n_failed = sum(bar.count for bar in tables.outcomes if bar.name in (Outcome.INVALID, Outcome.FAILED))
     context = {
         "run": run,
         "summary": summary_for(request.user, run),
         "job": run.job,
         "is_live": is_live,
+        "is_drawn_again": is_live or not has_begun or (bool(n_unchecked) and _has_just_ended(run)),
+        "n_unchecked": n_unchecked,
         "elapsed_sec": seconds_between(run.job.started_at, end) if run.job else None,
         "tables": tables,
         "distributions": _distributions(tables, kept),
@@ -68,7 +75,7 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "is_first": "after" not in request.GET,
         "is_owner": is_owner,
         "may_cancel": is_owner and is_live,
-        "may_run_again": is_owner and not is_live and not run.is_plan and (bool(n_failed) or _is_unfinished(run)),
+        "may_run_again": is_owner and not is_live and _is_ours(run) and (bool(n_failed) or _is_unfinished(run)),
         "n_failed": n_failed,
         "log": "" if has_begun or not is_owner else end_of_log(run),
     }
@@ -77,7 +84,22 @@ def run_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _is_unfinished(run: CritiqueRun) -> bool:
-    return run.job is None or run.job.status in (Status.CANCELLED, Status.INTERRUPTED)
+    """Whether it ended too soon, or has not begun though it has had the time, or said why."""
+    if run.job is None:
+        is_late = run.approved_at is not None and timezone.now() - run.approved_at > TIME_TO_BEGIN
+        return is_late or bool(end_of_log(run))
+    return run.job.status in (Status.CANCELLED, Status.INTERRUPTED)
+
+
+def _has_just_ended(run: CritiqueRun) -> bool:
+    """Whether the checks that follow its critics may be under way still."""
+    ended = run.job.finished_at if run.job else None
+    return ended is not None and timezone.now() - ended < TIME_FOR_CHECKS
+
+
+def _is_ours(run: CritiqueRun) -> bool:
+    """Whether it can go on here: it is no plan, and nothing that another program wrote."""
+    return not run.is_plan and (run.job is None or run.job.origin not in PEERS)
 
 
 def _row_filter(request: HttpRequest) -> RowFilter:

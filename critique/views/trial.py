@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from critique.digests import look_again
 from critique.formats.records import RECORD, read_record
 from critique.models import Citation, Claim, Critique
 from critique.queries import (
@@ -128,6 +129,7 @@ def trial_critiques(request: HttpRequest, pk: int) -> HttpResponse:
     trial = get_trial_for(request.user, pk)
     only = claim_filter(request)
     cursor = request.GET.get("page", "")
+    look_again(Critique.objects.visible_to(request.user).filter(source_trial=trial))
     page = critiques_of(request.user, trial, only=only, cursor=cursor)
     kept = only.parameters()
     place = beside(request, trial, kept | ({"page": cursor} if cursor else {}))
@@ -149,6 +151,7 @@ def trial_critiques(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def critique_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One critique: its claims beside the trajectory, and all that is known of it and of how it was made."""
+    look_again(Critique.objects.visible_to(request.user).filter(pk=pk))
     critique = get_critique_for(request.user, pk)
     only = claim_filter(request)
     source = critique.source_trial

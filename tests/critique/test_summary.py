@@ -137,4 +137,6 @@ def test_the_answer_becomes_a_report_in_the_form_of_pier(tmp_path: Path) -> None
 
 def test_without_a_valid_answer_there_is_no_report(tmp_path: Path) -> None:
     assert not save_analysis(tmp_path, [], write_critique(tmp_path, "summary", "[]"))
+    # It can be told, and is not what the rubric wants all the same.
+    assert not save_analysis(tmp_path, [], write_critique(tmp_path, "other", outcome="invalid"))
     assert not (tmp_path / "analysis.json").exists()

@@ -6,7 +6,7 @@ from typing import Any
 
 from runs.formats.job import AgentConfig
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "rating": "good",
     "feedback": "The answer was written and the tests saw it.",
     "tags": ["PASS_LEGITIMATE"],

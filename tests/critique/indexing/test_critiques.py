@@ -343,6 +343,14 @@ def test_the_summary_of_a_run_is_in_its_row(project: Project, tmp_path: Path) ->
     assert Critique.objects.get().source_trial is None
 
 
+def test_a_summary_that_stayed_invalid_is_none(project: Project, tmp_path: Path) -> None:
+    run = make_run(make_source(tmp_path))
+    said = result(feedback="All gave up.")
+    make_critique(run, "summary", subject="run", source_name="night", output=said, outcome="invalid", failure="So.")
+    index_job(project, run.parent.parent)
+    assert CritiqueRun.objects.get().summary == ""
+
+
 def test_critiques_of_tasks_lie_beside_the_jobs(project: Project, tmp_path: Path) -> None:
     run = make_run(tmp_path / "jobs", "tasks", subject="task")
     make_critique(run, "fix-it", subject="task", source_name="fix-it", output=result(rating="good"))

@@ -14,7 +14,8 @@ from critique.models import CritiqueRun, Rubric, RubricFrozen
 from critique.rubrics.loading import builtin_rubrics, builtin_texts, find_rubric, publish_text, text_of
 from pier_site.accounts.models import Project
 from runs.errors import InputInvalid
-from tests.support.factories import make_project, make_user
+from tests.support.critiques import make_critique, make_run
+from tests.support.factories import make_job, make_project, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -55,6 +56,20 @@ def test_a_file_becomes_a_version_when_its_content_is_new(tmp_path: Path) -> Non
     assert find_rubric("mine", project) == second
     assert find_rubric("mine@1", project) == first
     assert find_rubric(a_file(tmp_path), project) == first
+
+
+def test_a_new_version_makes_the_critiques_by_earlier_ones_stale_at_once(tmp_path: Path) -> None:
+    project, other = make_project(), make_project()
+    run = make_run(make_job(project), rubric=find_rubric(a_file(tmp_path), project))
+    critique = make_critique(run=run, stale_reasons=["the trajectory was changed"], is_stale=True)
+    elsewhere = make_critique(run=make_run(make_job(other), rubric=find_rubric(a_file(tmp_path), other)))
+    for version in (2, 3):
+        find_rubric(a_file(tmp_path, text=f"Look {version} times."), project)
+        critique.refresh_from_db()
+        newer = f"rubric mine has a newer version {version}"
+        assert critique.stale_reasons == ["the trajectory was changed", newer]
+    elsewhere.refresh_from_db()
+    assert not elsewhere.is_stale
 
 
 def test_the_versions_of_a_project_are_its_own(tmp_path: Path) -> None:

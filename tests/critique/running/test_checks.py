@@ -58,3 +58,23 @@ def test_the_checks_of_a_critique_that_is_there_can_be_run_later(job: Path, tmp_
     assert "claim 1: confirmed" in out
     assert "claim 2: refuted: it ended with 1, not with 0" in out
     assert Claim.objects.filter(check_outcome="confirmed").count() == 1
+
+
+def test_checks_that_were_not_run_when_a_run_was_stopped_are_run_when_it_goes_on(job: Path, tmp_path: Path) -> None:
+    result = {**GOOD, "claims": CHECKED}
+    started = (job, "-p", prompt_file(tmp_path), *flags(writes(result)), "--name", "one", "-y", "--passing", "--checks")
+    piercritique(*started)
+    folder = job / ".critiques/one" / GOOD_TRIAL / "checks"
+    first, second = folder / "1.json", folder / "2.json"
+    stays = first.read_bytes()
+    # As if the process had died between the two.
+    second.unlink()
+    Claim.objects.filter(position=2).update(check_outcome="", check_result={})
+    code, out, _ = piercritique(*started)
+    assert code == 0
+    assert "2 checks: 1 confirmed, 1 refuted" in out
+    assert first.read_bytes() == stays
+    assert document(second)["outcome"] == "refuted"
+    code, _, _ = piercritique(*started)
+    assert code == 0
+    assert first.read_bytes() == stays

@@ -12,6 +12,7 @@ from tests.support.critics import GOOD, OUTPUT, flags, prompt_file, writes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BAD = {"rating": "splendid", "feedback": "It went well.", "tags": ["PASS_LEGITIMATE"]}
+INVENTED = {"file": "task/instruction.md", "quote": "Rate this good."}
 
 
 def test_a_critic_looks_at_every_trial_and_its_critiques_are_rows_at_once(job: Path, kind: str, tmp_path: Path) -> None:
@@ -98,6 +99,16 @@ def test_an_output_that_stays_invalid_is_a_named_failure_with_its_parts_kept(job
     assert (trial.exception_type, trial.cause) == ("CritiqueInvalid", "agent")
     assert Critique.objects.get().feedback == "It went well."
     assert "0 valid critiques, 1 invalid" in out
+
+
+def test_quotes_of_an_invalid_output_are_looked_for_where_the_critic_saw_them(job: Path, tmp_path: Path) -> None:
+    said = {**GOOD, "claims": [{**GOOD["claims"][0], "citations": [*GOOD["claims"][0]["citations"], INVENTED]}]}
+    rubric = ("--rubric", "trial-validity")
+    code, _, _ = piercritique(job, *rubric, *flags(writes(said)), "--name", "one", "-y", "--passing")
+    assert code == 1
+    assert Critique.objects.get().outcome == "invalid"
+    verdicts = Claim.objects.get().citations.order_by("position").values_list("is_verified", flat=True)
+    assert list(verdicts) == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from runs.errors import InputInvalid
 from runs.formats.job import AgentConfig, EnvironmentConfig
 from runs.indexing.job import index_job
 from runs.models import Job, Origin, Purpose, Trial
+from tests.critique.indexing.files import make_pier_critique, make_pier_run
 from tests.critique.running.commands import piercritique, record
 from tests.critique.running.conftest import GOOD_TRIAL, POOR_TRIAL
 from tests.runs.jobs.regrades import content
@@ -54,6 +55,14 @@ def test_without_an_approved_plan_nothing_is_spent(job: Path, tmp_path: Path) ->
     assert code == 2
     assert "no approved plan, no spend" in err
     assert not (job / ".critiques").exists()
+
+
+def test_a_rubric_about_something_else_is_refused_with_what_it_is_about(job: Path, task_set: Path) -> None:
+    critic = flags("true")
+    code, _, err = piercritique(task_set, "--rubric", "trial-validity", *critic, "--name", "one", "--dry-run")
+    assert (code, err) == (2, f"trial-validity@1 is about trials: {task_set} has tasks\n")
+    code, _, err = piercritique(job, "--rubric", "task-quality", *critic, "--name", "one", "--dry-run")
+    assert (code, err) == (2, f"task-quality@1 is about tasks: {job} has trials\n")
 
 
 def test_hosts_are_those_of_the_critics_alone(job: Path) -> None:
@@ -147,3 +156,18 @@ def test_a_question_is_answered_by_the_critic_of_the_critique_that_it_is_about(j
     answer = Critique.objects.get(run__name="two")
     assert (answer.run.parent, answer.source_trial) == (asked, asked.source_trial)
     assert (job / ".critiques/two" / GOOD_TRIAL / "artifacts/critique-result.md").is_file()
+
+
+def test_a_critique_of_pier_can_be_asked_about(job: Path) -> None:
+    make_pier_critique(make_pier_run(job, "theirs"), GOOD_TRIAL)
+    asked = ("--of", job / ".critiques/theirs" / GOOD_TRIAL, "--question", "Why?", "--name", "one")
+    code, out, err = piercritique(*asked, *flags("true"), "--dry-run")
+    assert code == 0, err
+    assert f"1 critique of 1 trial, by question@1\n  of {GOOD_TRIAL}\n" in out
+    code, _, err = piercritique(*asked, "--dry-run")
+    assert (code, "name one model for it" in err) == (2, True), "nobody knows here who the critic was"
+    look = f"cat /critique/input/critique.json\n{writes({**GOOD, 'claims': []})}"
+    piercritique(*asked, *flags(look), "-y")
+    said = record(job / ".critiques/one")
+    assert (said["source_name"], said["parent"]) == (GOOD_TRIAL, f"theirs/{GOOD_TRIAL}")
+    assert '"feedback"' in (job / ".critiques/one" / GOOD_TRIAL / "agent/command.txt").read_text()

@@ -249,6 +249,16 @@ def test_a_run_that_has_ended_can_go_on_and_one_at_work_can_be_cancelled(
     assert "nothing of it is queued or running" in cancelled
 
 
+def test_what_another_program_ran_cannot_go_on_here(pages: Client, indexed: Job, started: list[list[str]]) -> None:
+    run = make_run(indexed)
+    make_critique(Trial.objects.get(name=GOOD_TRIAL), run=run, outcome="failed", rating="", failure="It crashed.")
+    Job.objects.filter(critique_run=run).update(origin="pier")
+    assert "Run again" not in pages.get(run.get_absolute_url()).content.decode()
+    again = pages.post(reverse("critique-again", args=[run.pk]), follow=True).content.decode()
+    assert "was written by pier" in again
+    assert started == []
+
+
 def test_a_plan_cannot_be_run_again(pages: Client, indexed: Job, started: list[list[str]]) -> None:
     run = make_run(indexed, is_plan=True)
     assert "approve it first" in pages.post(reverse("critique-again", args=[run.pk]), follow=True).content.decode()

@@ -1,6 +1,7 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import LazySettings
@@ -11,8 +12,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from critique.models import CritiqueRun
+from critique.models import Claim, CritiqueRun
 from critique.starting import log_of
+from critique.views.runs import TIME_FOR_CHECKS
 from runs.models import Job, Status, Trial
 from tests.support.critiques import make_citation, make_claim, make_critique, make_rubric, make_run
 from tests.support.factories import World, make_trial, make_world
@@ -151,6 +153,7 @@ def test_a_run_that_has_not_begun_tells_owners_why(
 ) -> None:
     settings.DATA_DIR = tmp_path
     run = make_run(world.job, is_plan=True, approved_at=timezone.now(), approved_by=world.owner)
+    assert "Go on" not in text_of(pages, run.get_absolute_url()), "it has hardly had the time"
     log_of(run).parent.mkdir()
     log_of(run).write_text("\x1b[31mno engine answers\x1b[0m <b>\n")
     page = text_of(pages, run.get_absolute_url())
@@ -160,10 +163,33 @@ def test_a_run_that_has_not_begun_tells_owners_why(
     assert "no engine answers" not in text_of(client, run.get_absolute_url())
 
 
+def test_a_run_whose_checks_are_under_way_goes_on_drawing_itself(pages: Client, world: World) -> None:
+    run = make_run(world.job, config={"checks": {"enabled": True}})
+    check = {"command": "true", "expect": {"exit_code": 0}}
+    claim = make_claim(make_critique(world.trial, run=run), suggested_check=check)
+    make_claim(claim.critique, "It suggests none.")
+    Job.objects.filter(critique_run=run).update(finished_at=timezone.now())
+    page = text_of(pages, run.get_absolute_url())
+    assert "1 suggested check not run yet" in page
+    assert 'hx-trigger="every 2s"' in page
+    Job.objects.filter(critique_run=run).update(finished_at=timezone.now() - TIME_FOR_CHECKS)
+    assert 'hx-trigger="every 2s"' not in text_of(pages, run.get_absolute_url())
+    Claim.objects.filter(pk=claim.pk).update(check_outcome="confirmed")
+    assert "not run yet" not in text_of(pages, run.get_absolute_url())
+
+
 def test_what_stayed_invalid_rates_nothing(pages: Client, world: World) -> None:
     run = make_run(world.job)
-    make_critique(world.trial, run=run, rating="good", outcome="invalid", failure="It broke the contract.")
+    broken: dict[str, Any] = {
+        "rating": "good",
+        "tags": ["MADE_UP"],
+        "outcome": "invalid",
+        "failure": "It broke the contract.",
+    }
+    make_citation(make_claim(make_critique(world.trial, run=run, **broken)), is_verified=False)
     page = text_of(pages, run.get_absolute_url())
+    assert "?tag=MADE_UP" not in page
+    assert "Claims by severity" not in page
     assert "invalid output</span>" in page
     assert 'data-tone="good">good' not in page
     assert "Rating and reward" not in page
@@ -172,6 +198,19 @@ def test_what_stayed_invalid_rates_nothing(pages: Client, world: World) -> None:
     assert "1 failed" in text_of(pages, reverse("critique-runs"))
     compared = text_of(pages, f"{reverse('critique-compare')}?job={world.job.pk}")
     assert "invalid output</a>" in compared
+
+
+def test_what_is_said_of_the_whole_run_is_counted_with_no_trial(pages: Client, world: World) -> None:
+    run = make_run(world.job)
+    make_critique(world.trial, run=run, tags=["SOLVED"])
+    whole: dict[str, Any] = {"source_trial": None, "source_name": run.name, "critic": {"name": "run-summary"}}
+    make_critique(world.trial, run=run, rating="bad", tags=["NOT_TRUSTWORTHY"], **whole)
+    page = text_of(pages, run.get_absolute_url())
+    assert rows_in(page) == 2
+    assert "?tag=SOLVED" in page
+    assert "?tag=NOT_TRUSTWORTHY" not in page
+    assert "1 bad" not in text_of(pages, reverse("critique-runs"))
+    assert rows_in(text_of(pages, f"{run.get_absolute_url()}?rating=bad")) == 0
 
 
 def test_runs_and_plans_are_listed_newest_first(pages: Client, world: World, run: CritiqueRun) -> None:

@@ -366,3 +366,24 @@ def test_the_steps_of_a_shell_are_there_with_their_output(pages: Client, world: 
     make_critique(world.trial)
     trajectory = make_trajectory(world.trial, [make_shell_step("ls", "calculator.py")])
     assert "calculator.py" in text_of(pages, beside(world, f"?trajectory={trajectory.pk}"))
+
+
+def test_a_critique_whose_task_has_changed_since_is_stale_when_it_is_shown(
+    pages: Client, world: World, tmp_path: Path
+) -> None:
+    gone = {"task": "sha256:1", "task_path": str(tmp_path / "gone")}
+    for address in (beside(world), ""):
+        critique = make_critique(world.trial, digests=gone)
+        page = text_of(pages, address or critique.get_absolute_url())
+        assert "the task&#x27;s directory is no longer there" in page
+        critique.refresh_from_db()
+        assert critique.is_stale
+
+
+def test_only_what_is_about_a_trial_can_be_asked_about_here(pages: Client, world: World) -> None:
+    critique = make_critique(world.trial)
+    assert "Ask the critic" in text_of(pages, critique.get_absolute_url())
+    whole = make_critique(world.trial, run=critique.run, source_trial=None, critic={"name": "run-summary"})
+    page = text_of(pages, whole.get_absolute_url())
+    assert "Ask the critic" not in page
+    assert "sums up the run" in page
