@@ -360,6 +360,10 @@ def test_a_critics_own_trial_leads_to_what_it_said(pages: Client, world: World) 
     page = text_of(pages, reverse("trial-critiques", args=[critique.trial_id]))
     assert critique.get_absolute_url() in page
     assert "critiques/new" not in page
+    page = text_of(pages, critique.trial.get_absolute_url())
+    assert f'<a href="{critique.get_absolute_url()}">what this critic says</a>' in page
+    assert "no reward" not in page
+    assert "what this critic says" not in text_of(pages, world.trial.get_absolute_url())
 
 
 def test_the_steps_of_a_shell_are_there_with_their_output(pages: Client, world: World) -> None:
