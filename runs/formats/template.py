@@ -5,7 +5,7 @@ A value is resolved only at the moment it enters a process; everywhere else it s
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from runs.errors import InputInvalid
@@ -20,7 +20,7 @@ _SECRET_NAME: Final = re.compile(
 _HARMLESS_NAME: Final = re.compile(r"(?:^|_)(?:MAX|MIN|NUM|N)_(?:[A-Z0-9]+_)*TOKENS$|_PATH$", re.IGNORECASE)
 _SECRET_VALUE: Final = re.compile(
     r"\b(?:sk|pk|rk)-[\w-]{16,}|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{30,}"
-    r"|\bxox[abprs]-[\w-]{10,}|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|\bBearer\s+[\w.~+/-]{16,}|://[^/\s:@]+:[^/\s@]+@"
+    r"|\bxox[abprs]-[\w-]{10,}|(?<![\w-])eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|\bBearer\s+[\w.~+/-]{16,}|://[^/\s:@]+:[^/\s@]+@"
 )
 _PLACEHOLDERS: Final = frozenset({"", "none", "null", "dummy", "empty", "not-used", "unused", "fake", "test", "x"})
 # What may stand around the references of a credential: a word that names the scheme, and separators.
@@ -43,7 +43,17 @@ def resolve(value: str, environ: Mapping[str, str]) -> str:
     missing = missing_variables([value], environ)
     if missing:
         raise VariableMissing(missing)
-    return _REFERENCE.sub(lambda match: environ.get(match["name"], match["default"] or ""), value)
+    end = _end_of_references(value)
+    return _REFERENCE.sub(lambda match: environ.get(match["name"], match["default"] or ""), value[:end]) + value[end:]
+
+
+def _references(value: str) -> Iterator[re.Match[str]]:
+    return _REFERENCE.finditer(value, 0, _end_of_references(value))
+
+
+def _end_of_references(value: str) -> int:
+    # Behind the last brace there is none, and to look for many that never end takes time by the square of them.
+    return value.rfind("}") + 1
 
 
 def resolve_all(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -56,7 +66,7 @@ def resolve_all(values: Mapping[str, str], environ: Mapping[str, str]) -> dict[s
 
 def references(value: str) -> list[str]:
     """The names of the variables that a value refers to, in order."""
-    return [match["name"] for match in _REFERENCE.finditer(value)]
+    return [match["name"] for match in _references(value)]
 
 
 def missing_variables(values: Iterable[str], environ: Mapping[str, str]) -> list[str]:
@@ -65,7 +75,7 @@ def missing_variables(values: Iterable[str], environ: Mapping[str, str]) -> list
         {
             match["name"]
             for value in values
-            for match in _REFERENCE.finditer(value)
+            for match in _references(value)
             if match["default"] is None and match["name"] not in environ
         }
     )
@@ -107,7 +117,7 @@ def _redacted(name: str, value: str, host: Mapping[str, str]) -> str:
         return _SECRET_VALUE.sub(lambda match: _reference_for(name, match[0], host), value)
     if value.strip().lower() in _PLACEHOLDERS:
         return value
-    if not _REFERENCE.search(value):
+    if not any(_references(value)):
         return _reference_for(name, value, host)
     return _without_literals(value)
 
@@ -123,7 +133,7 @@ def _without_literals(value: str) -> str:
     """A secret made of references: the words that only introduce it (`Bearer`) stay, other literals are masked."""
     parts: list[str] = []
     end = 0
-    for match in _REFERENCE.finditer(value):
+    for match in _references(value):
         parts += [_masked(value[end : match.start()]), f"${{{match['name']}{':-' if match['default'] == '' else ''}}}"]
         end = match.end()
     return "".join([*parts, _masked(value[end:])])

@@ -118,3 +118,11 @@ def test_a_value_resolves_exactly_when_nothing_is_missing(value: str, environ: d
 def test_redacting_twice_changes_nothing_more(value: str) -> None:
     once = redact({"MY_TOKEN": value}, {})
     assert redact(once, {}) == once or once["MY_TOKEN"] == "****"
+
+
+@pytest.mark.parametrize("piece", ["${A:-", "-eyJ"])
+def test_a_long_value_of_beginnings_without_an_end_is_left_alone_at_once(piece: str) -> None:
+    # Time by the square of it would be minutes.
+    value = piece * 100_000
+    assert resolve(value, {"A": "a"}) == value
+    assert redact_tree(value) == value
