@@ -4,12 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.db import transaction
+
 from runs.checkpoints import Checkpoint, checkpoint
 from runs.errors import ExecutionSuperseded
 from runs.formats.result import TrialResult
 from runs.indexing.trial import index_trial
 from runs.models import LIVE, Job, Phase, Status, Trial
 from runs.trial.plan import TrialPlan
+
+# What a trial's row may say when its runner ends it; the reaper's `interrupted` is final.
+OURS_TO_END = (Status.RUNNING, Status.FINISHED, Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class Claim:
     owner: str
 
 
+@transaction.atomic
 def claim(trial_id: int, owner: str) -> Claim:
     """Take a queued trial of this owner's or of no one's. Raises ExecutionSuperseded when there is none any more."""
     now = datetime.now(UTC)
@@ -41,9 +47,10 @@ def set_phase(mine: Claim, phase: Phase) -> None:
 def finish(mine: Claim, job: Job, plan: TrialPlan, *, cancelled: bool) -> None:
     """Index the trial's final files and end its row. Raises ExecutionSuperseded, with nothing written.
 
-    The indexer has its own short transaction, fenced by owner and execution too: reading files holds no lock.
+    The indexer has its own short transaction, fenced by owner and execution too: reading files holds no lock. It may
+    have ended the row already, where the connection broke behind it and this is called again.
     """
-    _update(mine, phase="")
+    _update(mine, *OURS_TO_END, phase="")
     index_trial(job, plan.directory, only_if_changed=False, owner=mine.owner)
     checkpoint(Checkpoint.TRIAL_INDEXED)
     status = Status.CANCELLED if cancelled else Status.FINISHED
@@ -67,9 +74,9 @@ def keep_result(job: Job, plan: TrialPlan, result: TrialResult, owner: str) -> b
     return True
 
 
-def _update(mine: Claim, **columns: str | int) -> None:
+def _update(mine: Claim, *statuses: Status, **columns: str | int) -> None:
     written = Trial.objects.filter(
-        pk=mine.trial_id, execution=mine.execution, owner=mine.owner, status=Status.RUNNING
+        pk=mine.trial_id, execution=mine.execution, owner=mine.owner, status__in=statuses or (Status.RUNNING,)
     ).update(heartbeat_at=datetime.now(UTC), **columns)
     if not written:
         raise ExecutionSuperseded(f"trial {mine.trial_id}: a newer execution has taken it over")

@@ -1,5 +1,6 @@
 """A database that is locked or gone for a while delays a job and loses nothing."""
 
+import asyncio
 import sqlite3
 import threading
 import time
@@ -11,10 +12,14 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connection, connections
 from django.db.utils import DatabaseError
 
+from runs.errors import ExecutionSuperseded
 from runs.models import Job, Status, Trial
 from runs.scheduling.patience import in_database
+from runs.trial.rows import Claim, finish
 from tests.runs.jobs.commands import pierrun
+from tests.support.factories import make_job, make_trial
 from tests.support.tasks import make_task
+from tests.support.trials import make_plan, run_on_host
 
 AWAY_SEC = 2.0
 
@@ -70,9 +75,11 @@ def test_a_job_outlasts_a_database_that_is_locked_or_breaks_its_connections(
         monkeypatch.setitem(connections.settings["default"]["OPTIONS"], "timeout", 0.1)
     trouble = Trouble(tmp_path / "jobs" / "job")
     trouble.start()
-    assert pierrun("-p", tmp_path / "set", "-o", tmp_path / "jobs", "--job-name", "job", "-n", 2) == 0
+    code = pierrun("-p", tmp_path / "set", "-o", tmp_path / "jobs", "--job-name", "job", "-n", 2)
     trouble.join()
+    # Broken, and of no use to the tests after this one.
     connection.close()
+    assert code == 0
     assert trouble.began_at
     assert time.monotonic() - trouble.began_at > AWAY_SEC
     job = Job.objects.get()
@@ -92,3 +99,19 @@ async def test_what_no_waiting_mends_is_raised_at_once() -> None:
         await in_database(broken)
     assert time.monotonic() - began < 5
     await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.django_db
+def test_an_end_that_was_written_before_the_connection_broke_can_be_written_again(tmp_path: Path) -> None:
+    plan = make_plan(make_task(tmp_path, "task"), tmp_path / "job")
+    asyncio.run(run_on_host(plan))
+    job = make_job(directory=str(tmp_path / "job"))
+    trial = make_trial(job, name=plan.name, status=Status.RUNNING, owner="me", finished_at=None)
+    mine = Claim(trial.pk, trial.execution, "me")
+    for _ in range(2):
+        finish(mine, job, plan, cancelled=False)
+        trial.refresh_from_db()
+        assert (trial.status, trial.reward) == (Status.FINISHED, 1.0)
+    Trial.objects.update(status=Status.INTERRUPTED)
+    with pytest.raises(ExecutionSuperseded):
+        finish(mine, job, plan, cancelled=False)
