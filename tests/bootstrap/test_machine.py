@@ -68,10 +68,10 @@ def test_sources_that_an_image_cannot_use_give_way_to_debians_own(line: str) -> 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("https://index.example.org/simple", True),
+        ("https://index.example.org/packages", True),
         ("index.example.org", True),
         ("30", True),
-        ("https://user:token@index.example.org/simple", False),
+        ("https://user:token@index.example.org/packages", False),
         ("file:///srv/wheels", False),
         ("/srv/wheels", False),
         ("~/wheels", False),
@@ -85,9 +85,9 @@ def test_paths_passwords_and_loopback_stay_outside(value: str, expected: bool) -
 
 def test_pips_settings_are_merged_and_cleaned(tmp_path: Path) -> None:
     weak, strong, torn = (tmp_path / name for name in ("weak", "strong", "torn"))
-    weak.write_text("[global]\nindex-url = https://one.example.org/simple\nfind-links = /srv/wheels\n")
+    weak.write_text("[global]\nindex-url = https://one.example.org/packages\nfind-links = /srv/wheels\n")
     strong.write_text(
-        "[global]\nindex-url = https://two.example.org/100%/simple\n[install]\ntrusted-host = two.example.org"
+        "[global]\nindex-url = https://two.example.org/100%/packages\n[install]\ntrusted-host = two.example.org"
     )
     torn.write_bytes(b"[global\n\xff")
     environ = {
@@ -95,7 +95,7 @@ def test_pips_settings_are_merged_and_cleaned(tmp_path: Path) -> None:
         "PIP_TARGET": "x",
     }
     assert pip_settings([weak, strong, torn, tmp_path / "absent"], environ) == {
-        "index-url": "https://two.example.org/100%/simple",
+        "index-url": "https://two.example.org/100%/packages",
         "trusted-host": "two.example.org",
         "extra-index-url": "https://four.example.org",
     }

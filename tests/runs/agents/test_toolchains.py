@@ -144,8 +144,8 @@ def test_a_machine_that_no_program_is_made_for_is_refused_by_name(registry: Regi
 def test_what_npm_and_pip_of_the_machine_use_is_used(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.PIER_NPM_REGISTRY = settings.PIER_PYPI_INDEX = ""
     monkeypatch.setenv("NPM_CONFIG_REGISTRY", "https://npm.company.test/")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://pypi.company.test/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://packages.company.test/python")
     found = toolchains.registries()
-    assert (found.npm, found.pypi) == ("https://npm.company.test/", "https://pypi.company.test/simple")
+    assert (found.npm, found.pypi) == ("https://npm.company.test/", "https://packages.company.test/python")
     settings.PIER_NPM_REGISTRY = "https://npm.other.test/"
     assert toolchains.registries().npm == "https://npm.other.test/"

@@ -160,7 +160,7 @@ def test_unknown_and_wrong_arguments_are_refused(tmp_path: Path) -> None:
         with pytest.raises(AgentArgumentInvalid, match=complaint):
             mini(**kwargs)
     with pytest.raises(AgentArgumentInvalid, match="is no version"):
-        mini(version="1.0 --index-url x").install()
+        mini(version="1.0 -r x").install()
     with pytest.raises(AgentArgumentInvalid, match="has to name a model"):
         mini(None).hosts({})
 
